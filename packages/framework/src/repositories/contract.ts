@@ -1,0 +1,315 @@
+/**
+ * What the repositories promise, whatever driver is under them (SQLite, PostgreSQL). One conformance suite holds every
+ * driver to it. Every row belongs to a tenant. The database is the only truth; anything in memory is a hint.
+ *
+ * `read` sees committed data. `write` runs its work in one durable transaction: when its promise is fulfilled the data
+ * is on disk; writes that wait at the same time share one commit; work that throws leaves no trace and does not disturb
+ * the others. Work does database calls only and no waiting of another kind.
+ */
+import type {
+  ApplicationRequest,
+  Artifact,
+  Deadlines,
+  EnrolmentToken,
+  Explanation,
+  GatewayId,
+  GatewayProfile,
+  Labels,
+  PackageId,
+  PackageManifest,
+  PackageSummary,
+  Page,
+  RolloutId,
+  RolloutState,
+  RolloutStrategy,
+  Selector,
+  Sha256,
+  Strategy,
+  TaskCounts,
+  TaskId,
+  TaskState,
+  TaskTransition,
+  Tenant,
+} from '@leonore/protocol';
+
+export interface Repositories extends AsyncDisposable {
+  readonly read: RepositorySet;
+  write<T>(work: (repositories: RepositorySet) => Promise<T>): Promise<T>;
+  /** Throws when the database does not answer. */
+  ping(): Promise<void>;
+}
+
+export interface RepositorySet {
+  readonly artifacts: ArtifactRepository;
+  readonly packages: PackageRepository;
+  readonly gateways: GatewayRepository;
+  readonly rollouts: RolloutRepository;
+}
+
+export interface PageQuery {
+  readonly cursor?: string | undefined;
+  readonly limit: number;
+}
+
+export interface ArtifactRepository {
+  /** `same`: this build is there with the same content and manifest. `conflict`: it is there with another. */
+  insert(tenant: Tenant, artifact: Artifact): Promise<'created' | 'same' | 'conflict'>;
+  /** Every build of a name, or of one version of it, withdrawn ones included; newest version first. */
+  builds(tenant: Tenant, name: string, version?: string): Promise<readonly Artifact[]>;
+  list(tenant: Tenant, query: PageQuery & { name?: string | undefined }): Promise<Page<Artifact>>;
+  /** All builds of the tenant, for the resolver's catalogue. */
+  all(tenant: Tenant): Promise<readonly Artifact[]>;
+  /** Rises with each publication and withdrawal of the tenant; 0 before the first. */
+  revision(tenant: Tenant): Promise<number>;
+  /** Withdraws every build of the version. Number of builds newly withdrawn. */
+  withdraw(tenant: Tenant, name: string, version: string, at: number, reason: string): Promise<number>;
+  /** True when a build of any tenant uses this blob as a segment. */
+  usesSegment(sha256: Sha256): Promise<boolean>;
+}
+
+/** A piece of a composed package, in order: its header, its segments, its trailer. */
+export interface PackagePart {
+  readonly sha256: Sha256;
+  readonly length: number;
+}
+
+/** Digests of the whole package file, lower-case hex; what DDI clients of other makers compare. */
+export interface PackageHashes {
+  readonly sha1: string;
+  readonly md5: string;
+  readonly sha256: string;
+}
+
+export interface PackageRecord {
+  readonly summary: PackageSummary;
+  readonly manifest: PackageManifest;
+  readonly parts: readonly PackagePart[];
+  /** Made at the first delivery: composing costs the header only. */
+  readonly hashes?: PackageHashes | undefined;
+}
+
+export interface PackageRepository {
+  /** False when it was there already (the same id is the same package). */
+  insert(tenant: Tenant, record: PackageRecord): Promise<boolean>;
+  find(tenant: Tenant, id: PackageId): Promise<PackageRecord | undefined>;
+  /** By the digest of its header, in any tenant. */
+  findByDigest(sha256: Sha256): Promise<PackageRecord | undefined>;
+  setHashes(tenant: Tenant, id: PackageId, hashes: PackageHashes): Promise<void>;
+  list(tenant: Tenant, query: PageQuery): Promise<Page<PackageSummary>>;
+}
+
+export interface GatewayRecord {
+  readonly id: GatewayId;
+  readonly profile: GatewayProfile;
+  /** The operator's. */
+  readonly labels: Labels;
+  /** Hex SHA-256 of the token; absent when it comes with a GatewayToken only. */
+  readonly tokenHash?: string | undefined;
+  /** How it came: LEONORE's agent, made by an operator, or plug and play over DDI. */
+  readonly origin: 'enrolled' | 'created' | 'ddi';
+  readonly enrolledAt: number;
+  readonly lastSeenAt?: number | undefined;
+  /** The node that holds its push connection; absent = not connected. */
+  readonly connectedNode?: string | undefined;
+  /** What it shall have, in the order it was asked for. */
+  readonly desired: readonly DesiredApplication[];
+}
+
+export interface DesiredApplication extends ApplicationRequest {
+  /** The rollout that asked for it. */
+  readonly rollout: RolloutId;
+}
+
+export interface EnrolmentTokenRecord extends Omit<EnrolmentToken, 'token'> {
+  /** Hex SHA-256. */
+  readonly tokenHash: string;
+}
+
+export interface GatewayRepository {
+  /** False when the id is taken. */
+  insert(tenant: Tenant, record: GatewayRecord): Promise<boolean>;
+  find(tenant: Tenant, id: GatewayId): Promise<GatewayRecord | undefined>;
+  findMany(tenant: Tenant, ids: readonly GatewayId[]): Promise<readonly GatewayRecord[]>;
+  /** In order of id. `selector` runs over the operator's labels, then the gateway's own, then profile facts. */
+  list(tenant: Tenant, query: PageQuery & { selector?: Selector | undefined }): Promise<Page<GatewayRecord>>;
+  count(tenant: Tenant, selector?: Selector): Promise<number>;
+  /** Keys that some gateway can be selected by. */
+  selectorKeys(tenant: Tenant): Promise<readonly string[]>;
+  setProfile(tenant: Tenant, id: GatewayId, profile: GatewayProfile): Promise<void>;
+  setLabels(tenant: Tenant, id: GatewayId, labels: Labels): Promise<void>;
+  setTokenHash(tenant: Tenant, id: GatewayId, tokenHash: string): Promise<void>;
+  /** Last signs of life, many at once; an older time never replaces a newer one. */
+  touch(tenant: Tenant, seen: ReadonlyMap<GatewayId, number>): Promise<void>;
+  /** `node` undefined: not connected. With `onlyIfNode`, changes nothing when another node holds it by now. */
+  setConnected(tenant: Tenant, id: GatewayId, node: string | undefined, onlyIfNode?: string): Promise<void>;
+  /** Clears every connection that this node held (at its start). */
+  clearConnections(node: string): Promise<void>;
+  /** Adds or replaces applications by name and takes others away, for many gateways. */
+  changeDesired(
+    tenant: Tenant,
+    ids: readonly GatewayId[],
+    change: { set: readonly DesiredApplication[]; remove: readonly string[] },
+  ): Promise<void>;
+  /** Removes it with its desired state; its ended tasks stay. False when there is none. */
+  remove(tenant: Tenant, id: GatewayId): Promise<boolean>;
+
+  insertToken(tenant: Tenant, token: EnrolmentTokenRecord): Promise<void>;
+  listTokens(tenant: Tenant): Promise<readonly EnrolmentTokenRecord[]>;
+  removeToken(tenant: Tenant, id: string): Promise<boolean>;
+  /** Takes one use, atomically: of 50 at once on a single-use token one gets it. Undefined: none left, expired or unknown. */
+  redeemToken(tenant: Tenant, tokenHash: string, now: number): Promise<EnrolmentTokenRecord | undefined>;
+}
+
+export interface RolloutRecord {
+  readonly id: RolloutId;
+  readonly applications: readonly ApplicationRequest[];
+  readonly remove: readonly string[];
+  readonly selector: string;
+  readonly strategy: RolloutStrategy;
+  readonly deadlines: Deadlines;
+  readonly upgrade: boolean;
+  readonly state: RolloutState;
+  /** Up to which gateway id tasks were made; absent before the first page. */
+  readonly planCursor?: string | undefined;
+  readonly planned: boolean;
+  readonly blockers: readonly RolloutBlocker[];
+  readonly createdAt: number;
+  readonly endedAt?: number | undefined;
+}
+
+export interface RolloutBlocker {
+  readonly gateways: number;
+  readonly example: string;
+  readonly explanation: Explanation;
+}
+
+export interface TaskRecord {
+  readonly id: TaskId;
+  readonly rollout: RolloutId;
+  readonly gateway: GatewayId;
+  readonly state: TaskState;
+  readonly strategy: Strategy;
+  readonly deliveredBy?: Strategy | undefined;
+  /** What the plan was made for: when the gateway is another by now, the plan is made again before it is offered. */
+  readonly classKey: string;
+  readonly package?: PackageId | undefined;
+  readonly canceling: boolean;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly endedAt?: number | undefined;
+  /** When it fails by itself in its present state; absent once terminal. */
+  readonly deadlineAt?: number | undefined;
+  readonly message?: string | undefined;
+}
+
+export type NewTask = Omit<TaskRecord, 'id'>;
+
+/** Changes beside the state. `undefined` members change nothing. */
+export interface TaskChange {
+  readonly deliveredBy?: Strategy | undefined;
+  readonly package?: PackageId | undefined;
+  readonly classKey?: string | undefined;
+  readonly canceling?: boolean | undefined;
+  readonly deadlineAt?: number | undefined;
+  /** Kept in the task's history; the last becomes its `message`. */
+  readonly messages?: readonly string[] | undefined;
+}
+
+export interface RolloutRepository {
+  insert(tenant: Tenant, rollout: Omit<RolloutRecord, 'id'>): Promise<RolloutId>;
+  find(tenant: Tenant, id: RolloutId): Promise<RolloutRecord | undefined>;
+  /** Newest first. */
+  list(
+    tenant: Tenant,
+    query: PageQuery & { states?: readonly RolloutState[] | undefined },
+  ): Promise<Page<RolloutRecord>>;
+  /** Rollouts of every tenant in these states, oldest first: what a node takes up again at its start. */
+  inStates(states: readonly RolloutState[]): Promise<readonly { tenant: Tenant; rollout: RolloutRecord }[]>;
+  /** Compare and swap: false when the rollout is in none of the states `from`. */
+  setState(
+    tenant: Tenant,
+    id: RolloutId,
+    from: readonly RolloutState[],
+    to: RolloutState,
+    at: number,
+  ): Promise<boolean>;
+  setPlanning(
+    tenant: Tenant,
+    id: RolloutId,
+    planning: Pick<RolloutRecord, 'planCursor' | 'planned' | 'blockers'>,
+  ): Promise<void>;
+  counts(tenant: Tenant, id: RolloutId): Promise<Omit<TaskCounts, 'blocked'>>;
+  /** True while a task of the rollout is not terminal. */
+  hasActiveTasks(tenant: Tenant, id: RolloutId): Promise<boolean>;
+
+  /** At most one task for each gateway and rollout that is not terminal: others are left out. The ones made, with ids, and their first transition. */
+  insertTasks(tenant: Tenant, tasks: readonly NewTask[]): Promise<readonly TaskRecord[]>;
+  findTask(tenant: Tenant, id: TaskId): Promise<TaskRecord | undefined>;
+  /** Its tasks that are not terminal, oldest first: the first is the one the gateway works on. */
+  activeTasks(tenant: Tenant, gateway: GatewayId): Promise<readonly TaskRecord[]>;
+  /** Gateways with a task in any state for this rollout, of those given. */
+  gatewaysWithTask(tenant: Tenant, id: RolloutId, gateways: readonly GatewayId[]): Promise<ReadonlySet<GatewayId>>;
+  /** The newest task of a gateway, in any state. */
+  lastTask(tenant: Tenant, gateway: GatewayId): Promise<TaskRecord | undefined>;
+  /** By rollout: oldest first. By gateway: newest first. */
+  listTasks(
+    tenant: Tenant,
+    query: PageQuery & {
+      rollout?: RolloutId | undefined;
+      gateway?: GatewayId | undefined;
+      states?: readonly TaskState[] | undefined;
+    },
+  ): Promise<Page<TaskRecord>>;
+  /** Oldest first. */
+  transitions(tenant: Tenant, id: TaskId): Promise<readonly TaskTransition[]>;
+  /**
+   * Compare and swap: moves the task from exactly `from` to `to` and writes the transition. The new record, or undefined
+   * when it was in another state by then. `to` equal to `from` notes messages and changes without a move.
+   */
+  transition(
+    tenant: Tenant,
+    id: TaskId,
+    from: TaskState,
+    to: TaskState,
+    at: number,
+    change: TaskChange,
+  ): Promise<TaskRecord | undefined>;
+  /** Active tasks of every tenant whose deadline is not after `now`, oldest deadline first. */
+  dueTasks(now: number, limit: number): Promise<readonly { tenant: Tenant; task: TaskRecord }[]>;
+  /** The earliest deadline of any active task. */
+  nextDeadline(): Promise<number | undefined>;
+}
+
+/**
+ * Content-addressed bytes: a blob's name is its SHA-256. Written to a temporary file, synced, renamed: whoever finds a
+ * blob finds it whole. Uploads are resumed by name.
+ */
+export interface BlobStore extends AsyncDisposable {
+  /** Size in bytes, or undefined when it is not there. */
+  size(sha256: Sha256): Promise<number | undefined>;
+  /** Stores bytes under their digest; nothing happens when they are there. */
+  put(bytes: Uint8Array): Promise<Sha256>;
+  /** Bytes `start` to `end` (exclusive); whole without. Rejects with `storage.corrupt` when the blob is gone. */
+  read(sha256: Sha256, range?: { start: number; end: number }): AsyncIterable<Uint8Array>;
+  /** Whole, in memory: for small ones and for the cache. */
+  bytes(sha256: Sha256): Promise<Uint8Array>;
+  remove(sha256: Sha256): Promise<boolean>;
+  /** Every blob there is. */
+  list(): AsyncIterable<{ sha256: Sha256; size: number }>;
+
+  /** Starts or finds the upload of these bytes; `complete` when the blob is there. */
+  openUpload(sha256: Sha256, size: number): Promise<{ offset: number; complete: boolean }>;
+  /** Undefined when there is neither such an upload nor such a blob. */
+  uploadStatus(sha256: Sha256): Promise<{ size: number; offset: number; complete: boolean } | undefined>;
+  /**
+   * Adds bytes at `offset`. What arrived before a break is kept. With the last byte the digest is checked: wrong bytes
+   * are thrown away (`upload.digest`). Errors: `upload.unknown`, `upload.offset`, `upload.too-large`, `storage.full`.
+   */
+  appendUpload(
+    sha256: Sha256,
+    offset: number,
+    bytes: AsyncIterable<Uint8Array>,
+  ): Promise<{ offset: number; complete: boolean }>;
+  /** Removes uploads that nobody continued since `before` (ms). Number removed. */
+  dropStaleUploads(before: number): Promise<number>;
+}
