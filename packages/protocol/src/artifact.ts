@@ -28,18 +28,21 @@ export const capabilityVersionSchema = z
 const BYTES = /^(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|kB|KB|MB|GB)?$/;
 const UNIT = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, kB: 1e3, KB: 1e3, MB: 1e6, GB: 1e9 } as const;
 /** A number of bytes, or text such as `64MiB`; parsed to bytes. */
-export const bytesSchema = z.union([z.int().min(0), z.string()]).transform((value, context): number => {
-  if (typeof value === 'number') return value;
-  const match = BYTES.exec(value.trim());
-  if (!match) {
-    context.addIssue({
-      code: 'custom',
-      message: `"${value}" is no amount of bytes; write it like 64MiB, 20kB or 1048576`,
-    });
-    return z.NEVER;
-  }
-  return Math.round(Number(match[1]) * UNIT[(match[2] ?? 'B') as keyof typeof UNIT]);
-});
+export const bytesSchema = z
+  .union([z.int().min(0), z.string()])
+  .transform((value, context): number => {
+    if (typeof value === 'number') return value;
+    const match = BYTES.exec(value.trim());
+    if (!match) {
+      context.addIssue({
+        code: 'custom',
+        message: `"${value}" is no amount of bytes; write it like 64MiB, 20kB or 1048576`,
+      });
+      return z.NEVER;
+    }
+    return Math.round(Number(match[1]) * UNIT[(match[2] ?? 'B') as keyof typeof UNIT]);
+  })
+  .pipe(z.int().min(0));
 
 const platformWord = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,31}$/, 'lower-case letters, digits, "_", "." and "-"');
 /** Each key optional; missing means any. Values as Node and Debian name them: linux; x64, arm64, arm, riscv64; glibc, musl. */

@@ -12,6 +12,7 @@ import type {
   Deadlines,
   EnrolmentToken,
   Explanation,
+  FileEntry,
   GatewayId,
   GatewayProfile,
   Labels,
@@ -53,7 +54,9 @@ export interface PageQuery {
 
 export interface ArtifactRepository {
   /** `same`: this build is there with the same content and manifest. `conflict`: it is there with another. */
-  insert(tenant: Tenant, artifact: Artifact): Promise<'created' | 'same' | 'conflict'>;
+  insert(tenant: Tenant, artifact: Artifact, files: readonly FileEntry[]): Promise<'created' | 'same' | 'conflict'>;
+  /** Every file of the build with this content, as it was inserted; kept apart since lists and the resolver need none. */
+  files(tenant: Tenant, contentSha256: Sha256): Promise<readonly FileEntry[]>;
   /** Every build of a name, or of one version of it, withdrawn ones included; newest version first. */
   builds(tenant: Tenant, name: string, version?: string): Promise<readonly Artifact[]>;
   list(tenant: Tenant, query: PageQuery & { name?: string | undefined }): Promise<Page<Artifact>>;
@@ -247,8 +250,13 @@ export interface RolloutRepository {
   findTask(tenant: Tenant, id: TaskId): Promise<TaskRecord | undefined>;
   /** Its tasks that are not terminal, oldest first: the first is the one the gateway works on. */
   activeTasks(tenant: Tenant, gateway: GatewayId): Promise<readonly TaskRecord[]>;
-  /** Gateways with a task in any state for this rollout, of those given. */
-  gatewaysWithTask(tenant: Tenant, id: RolloutId, gateways: readonly GatewayId[]): Promise<ReadonlySet<GatewayId>>;
+  /** Of the gateways given, those with a task for this rollout in one of the states. */
+  gatewaysWithTask(
+    tenant: Tenant,
+    id: RolloutId,
+    gateways: readonly GatewayId[],
+    states: readonly TaskState[],
+  ): Promise<ReadonlySet<GatewayId>>;
   /** The newest task of a gateway, in any state. */
   lastTask(tenant: Tenant, gateway: GatewayId): Promise<TaskRecord | undefined>;
   /** By rollout: oldest first. By gateway: newest first. */

@@ -1,0 +1,189 @@
+/** The node's one HTTP server: the user-facing API, the gateways' addresses, package bytes, health, metrics. */
+import type { AddressInfo } from 'node:net';
+import fastifySwagger from '@fastify/swagger';
+import { LeonoreError, type Sha256, sha256Schema } from '@leonore/protocol';
+import scalar from '@scalar/fastify-api-reference';
+import fastify, { type FastifyBaseLogger } from 'fastify';
+import {
+  jsonSchemaTransform,
+  jsonSchemaTransformObject,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { registerDdi, registerGatewayApi, sendPackage, type DdiOptions } from '../gateway-handler/mod.ts';
+import { createOperatorAuth } from './auth.ts';
+import { registerErrorHandling } from './errors.ts';
+import { createMetrics } from './metrics.ts';
+import type { ApiDeps } from './route.ts';
+import { artifactRoutes } from './routes/artifacts.ts';
+import { eventRoutes } from './routes/events.ts';
+import { gatewayRoutes } from './routes/gateways.ts';
+import { packageRoutes } from './routes/packages.ts';
+import { rolloutRoutes } from './routes/rollouts.ts';
+import { tokenRoutes } from './routes/tokens.ts';
+import { uploadRoutes } from './routes/uploads.ts';
+
+export interface HttpServerDeps extends ApiDeps {
+  /** Hex SHA-256 of the operator's token. */
+  readonly adminTokenHash: string;
+  readonly mqttUrl: () => string | undefined;
+  readonly mqttConnections: () => number;
+}
+
+export interface HttpServerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly version: string;
+  readonly ddi: DdiOptions;
+  /** Bodies of JSON calls, bytes. */
+  readonly maxBodySize: number;
+  /** Believe X-Forwarded-* of a proxy in front. */
+  readonly trustProxy: boolean;
+}
+
+export interface HttpServer extends AsyncDisposable {
+  /** http://HOST:PORT */
+  readonly url: string;
+  /** From now on /readyz says no, so that balancers turn away. */
+  drain(): void;
+}
+
+export async function createHttpServer(deps: HttpServerDeps, options: HttpServerOptions): Promise<HttpServer> {
+  let draining = false;
+  const app = fastify({
+    loggerInstance: deps.log as FastifyBaseLogger,
+    disableRequestLogging: true,
+    bodyLimit: options.maxBodySize,
+    trustProxy: options.trustProxy,
+    forceCloseConnections: true,
+    // Gateways of other makers have ids of up to 256 characters, each of which may be three in a URL.
+    routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },
+    requestTimeout: 0,
+    connectionTimeout: 0,
+    keepAliveTimeout: 120_000,
+  }).withTypeProvider<ZodTypeProvider>();
+  app.server.headersTimeout = 10_000;
+  app.setValidatorCompiler(validatorCompiler);
+  // Answers are made from our own records; they were checked when they came in.
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  registerErrorHandling(app);
+  const metrics = createMetrics(app, deps);
+  const auth = createOperatorAuth(deps.adminTokenHash);
+
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'LEONORE',
+        description:
+          'Provisions application packages onto IoT gateways. Errors are problem+json (RFC 9457) with a stable `code`.',
+        version: options.version,
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      components: {
+        securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'The operator token.' } },
+      },
+      security: [{ token: [] }],
+    },
+    transform: jsonSchemaTransform,
+    transformObject: jsonSchemaTransformObject,
+  });
+  await app.register(scalar, {
+    routePrefix: '/api/docs',
+    configuration: { url: '/api/v1/openapi.json', withDefaultFonts: false, telemetry: false },
+  });
+
+  const probe = { hide: true } as const;
+  app.get('/', { schema: probe }, (_request, reply) => reply.redirect('/api/docs'));
+  app.get('/api/v1/openapi.json', { schema: probe }, () => app.swagger());
+  app.get('/healthz', { schema: probe }, () => ({ status: 'ok' }));
+  app.get('/readyz', { schema: probe }, async (_request, reply) => {
+    if (draining) throw new LeonoreError('server.stopping', 'this node is shutting down');
+    try {
+      await deps.repositories.ping();
+    } catch (error) {
+      throw new LeonoreError('server.unreachable', 'the database does not answer', { cause: error });
+    }
+    return reply.send({ status: 'ready' });
+  });
+  app.get('/metrics', { schema: probe }, async (_request, reply) =>
+    reply.type(metrics.contentType).send(await metrics.render()),
+  );
+
+  await app.register(async (api) => {
+    api.addHook('onRequest', auth.requireOperator);
+    const scope = api.withTypeProvider<ZodTypeProvider>();
+    for (const routes of [
+      uploadRoutes,
+      artifactRoutes,
+      packageRoutes,
+      gatewayRoutes,
+      tokenRoutes,
+      rolloutRoutes,
+      eventRoutes,
+    ])
+      routes(scope, deps);
+    scope.get('/api/v1/info', { schema: { tags: ['node'], summary: 'What this node is' } }, () => {
+      const mqttUrl = deps.mqttUrl();
+      return {
+        name: 'leonore',
+        version: options.version,
+        tenant: deps.tenant,
+        ...(mqttUrl === undefined ? {} : { mqttUrl }),
+      };
+    });
+  });
+
+  app.get(
+    '/packages/:sha256',
+    {
+      schema: {
+        tags: ['packages'],
+        summary: "A package's bytes, named by the digest of its header",
+        params: z.object({ sha256: sha256Schema }),
+      },
+      onRequest: auth.requireOperator,
+    },
+    async (request, reply) => {
+      const record = await deps.builder.findByDigest(request.params.sha256);
+      const { id, encoding } = record.summary;
+      const fileName = `${id}.tar.${encoding === 'gzip' ? 'gz' : 'zst'}`;
+      const etag: Sha256 = record.summary.sha256;
+      return sendPackage(deps.builder, request, reply, {
+        record,
+        etag,
+        fileName,
+        cacheControl: 'private, max-age=31536000, immutable',
+      });
+    },
+  );
+
+  await app.register(async (gatewayFacing) => {
+    gatewayFacing.addHook('onRoute', (route) => {
+      route.schema = { ...route.schema, hide: true };
+    });
+    registerGatewayApi(gatewayFacing, deps, {
+      tenant: deps.tenant,
+      pollIntervalSeconds: options.ddi.pollIntervalSeconds,
+      mqttUrl: deps.mqttUrl,
+    });
+    await gatewayFacing.register(async (ddi) => {
+      registerDdi(
+        ddi,
+        { tasks: deps.provisioning.gatewayTasks, gateways: deps.gateways, builder: deps.builder },
+        options.ddi,
+      );
+    });
+  });
+
+  await app.listen({ host: options.host, port: options.port });
+  const { port } = app.server.address() as AddressInfo;
+  return {
+    url: `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`,
+    drain() {
+      draining = true;
+    },
+    [Symbol.asyncDispose]: () => app.close(),
+  };
+}

@@ -1,0 +1,32 @@
+/** What every route file gets. */
+import type { Tenant } from '@leonore/protocol';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { Logger } from 'pino';
+import type { EventBus } from '../events/mod.ts';
+import type { GatewayManagement } from '../gateway-management/mod.ts';
+import type { PackageBuilder } from '../package-builder/mod.ts';
+import type { PackageManagement } from '../package-management/mod.ts';
+import type { ProvisioningHandler } from '../provisioning-handler/mod.ts';
+import type { Repositories } from '../repositories/mod.ts';
+
+export interface ApiDeps {
+  readonly repositories: Repositories;
+  readonly packages: PackageManagement;
+  readonly builder: PackageBuilder;
+  readonly gateways: GatewayManagement;
+  readonly provisioning: ProvisioningHandler;
+  readonly events: EventBus;
+  readonly log: Logger;
+  /** The tenant that operators act in; one for now. */
+  readonly tenant: Tenant;
+}
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
