@@ -1,0 +1,5 @@
+/** Real servers and agents for tests. */
+export * from './artifacts.ts';
+export * from './processes.ts';
+export * from './site.ts';
+export * from './wait.ts';

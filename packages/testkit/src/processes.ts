@@ -1,0 +1,120 @@
+/** Real LEONORE processes: a node, agents. Each is ended with what started it, by its own pid. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { waitFor } from './wait.ts';
+
+const LEONORE = fileURLToPath(new URL('../../cli/bin/leonore.ts', import.meta.url));
+
+export interface Process extends AsyncDisposable {
+  readonly child: ChildProcess;
+  /** All that it wrote to stdout and stderr. */
+  readonly output: () => string;
+  /** Fulfilled with its exit code (null when killed). */
+  readonly exited: Promise<number | null>;
+  kill(signal: NodeJS.Signals): Promise<void>;
+}
+
+/** `leonore ARGS...` as a child process. */
+export function spawnLeonore(args: readonly string[], env: Readonly<Record<string, string>> = {}): Process {
+  const child = spawn(process.execPath, [LEONORE, ...args], {
+    env: { ...process.env, NO_COLOR: '1', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8');
+    stream.on('data', (text: string) => {
+      output = (output + text).slice(-200_000);
+    });
+  }
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  const alive = () => child.exitCode === null && child.signalCode === null;
+  return {
+    child,
+    output: () => output,
+    exited,
+    async kill(signal) {
+      if (alive()) child.kill(signal);
+      await exited;
+    },
+    async [Symbol.asyncDispose]() {
+      if (!alive()) return;
+      child.kill('SIGTERM');
+      const hard = setTimeout(() => child.kill('SIGKILL'), 10_000);
+      await exited;
+      clearTimeout(hard);
+    },
+  };
+}
+
+/** A temporary folder that goes with its test. */
+export async function temporaryFolder(name = 'leonore-test-'): Promise<{ path: string } & AsyncDisposable> {
+  const path = await mkdtemp(join(tmpdir(), name));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) };
+}
+
+/** A loopback port that was free a moment ago; for what must come back at the same address. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+export interface NodeProcess extends Process {
+  readonly httpUrl: string;
+  readonly mqttUrl: string;
+  readonly adminToken: string;
+}
+
+export async function startNodeProcess(options: {
+  dataDir: string;
+  httpPort?: number;
+  mqttPort?: number;
+  args?: readonly string[];
+  env?: Readonly<Record<string, string>>;
+}): Promise<NodeProcess> {
+  const { dataDir, httpPort = 0, mqttPort = 0 } = options;
+  await rm(join(dataDir, 'node.json'), { force: true });
+  const started = spawnLeonore(
+    ['node', '--data', dataDir, '--http', `127.0.0.1:${httpPort}`, '--mqtt', `127.0.0.1:${mqttPort}`, ...(options.args ?? [])],
+    options.env,
+  );
+  const address = await waitFor(
+    'the node to be ready',
+    async () => {
+      if (started.child.exitCode !== null) throw new Error(`the node ended at once:\n${started.output()}`);
+      const text = await readFile(join(dataDir, 'node.json'), 'utf8').catch(() => '');
+      return text.endsWith('}\n') ? (JSON.parse(text) as { httpUrl: string; mqttUrl: string }) : undefined;
+    },
+    { describe: started.output },
+  );
+  const adminToken = (await readFile(join(dataDir, 'admin-token'), 'utf8')).trim();
+  return { ...started, ...address, adminToken };
+}
+
+export function startAgentProcess(options: {
+  server: string;
+  id: string;
+  root: string;
+  token?: string;
+  strategy?: 'pull' | 'push';
+  poll?: string;
+  labels?: Readonly<Record<string, string>>;
+  args?: readonly string[];
+}): Process {
+  const labels = Object.entries(options.labels ?? {}).flatMap(([key, value]) => ['--label', `${key}=${value}`]);
+  return spawnLeonore([
+    'agent',
+    ...['--server', options.server, '--id', options.id, '--root', options.root],
+    ...(options.token === undefined ? [] : ['--token', options.token]),
+    ...['--strategy', options.strategy ?? 'pull', '--poll', options.poll ?? '1s'],
+    ...labels,
+    ...(options.args ?? []),
+  ]);
+}
