@@ -1,0 +1,27 @@
+/** Docs that are made from code are as the code is; links between docs lead somewhere. */
+import assert from 'node:assert/strict';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { ERROR_REFERENCE, errorReference } from '../scripts/error-reference.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+it('the error reference is the table', async () => {
+  assert.equal(await readFile(ERROR_REFERENCE, 'utf8'), errorReference(), 'run npm run docs:errors');
+});
+
+it('links in the docs lead to files that exist', async () => {
+  const top = (await readdir(ROOT)).filter((name) => name.endsWith('.md'));
+  const docs = (await readdir(join(ROOT, 'docs'), { recursive: true })).filter((name) => name.endsWith('.md')).map((name) => join('docs', name));
+  assert.ok(top.includes('README.md') && top.includes('ARCHITECTURE.md'));
+  const broken: string[] = [];
+  for (const doc of [...top, ...docs]) {
+    const text = await readFile(join(ROOT, doc), 'utf8');
+    for (const [, target = ''] of text.matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)) {
+      await stat(join(ROOT, dirname(doc), target)).catch(() => broken.push(`${doc}: ${target}`));
+    }
+  }
+  assert.deepEqual(broken, []);
+});
