@@ -14,7 +14,9 @@ it('the error reference is the table', async () => {
 
 it('links in the docs lead to files that exist', async () => {
   const top = (await readdir(ROOT)).filter((name) => name.endsWith('.md'));
-  const docs = (await readdir(join(ROOT, 'docs'), { recursive: true })).filter((name) => name.endsWith('.md')).map((name) => join('docs', name));
+  const docs = (await readdir(join(ROOT, 'docs'), { recursive: true }))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join('docs', name));
   assert.ok(top.includes('README.md') && top.includes('ARCHITECTURE.md'));
   const broken: string[] = [];
   for (const doc of [...top, ...docs]) {

@@ -2,7 +2,12 @@
 import type { ArtifactFiles } from '@leonore/testkit';
 
 /** A service that notes each start in its data folder and runs on. */
-export function service(name: string, version: string, more: Record<string, unknown> = {}, control: Record<string, string> = {}): ArtifactFiles {
+export function service(
+  name: string,
+  version: string,
+  more: Record<string, unknown> = {},
+  control: Record<string, string> = {},
+): ArtifactFiles {
   return {
     manifest: { name, version, run: { restart: 'always', healthTimeoutSeconds: 10 }, ...more },
     binary: { 'version.txt': `${version}\n` },
@@ -15,7 +20,12 @@ export function service(name: string, version: string, more: Record<string, unkn
 }
 
 /** Something to install that nothing runs; notes each installation in its data folder. */
-export function library(name: string, version: string, more: Record<string, unknown> = {}, control: Record<string, string> = {}): ArtifactFiles {
+export function library(
+  name: string,
+  version: string,
+  more: Record<string, unknown> = {},
+  control: Record<string, string> = {},
+): ArtifactFiles {
   return {
     manifest: { name, version, ...more },
     binary: { 'version.txt': `${version}\n` },

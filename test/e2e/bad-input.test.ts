@@ -22,7 +22,16 @@ before(async () => {
     id: 'gw-1',
     token: 'secret-of-gw-1',
     labels: { site: 'vienna' },
-    profile: { os: 'linux', arch: 'x64', libc: 'glibc', capabilities: {}, encodings: ['gzip'], strategies: ['pull'], labels: {}, attributes: {} },
+    profile: {
+      os: 'linux',
+      arch: 'x64',
+      libc: 'glibc',
+      capabilities: {},
+      encodings: ['gzip'],
+      strategies: ['pull'],
+      labels: {},
+      attributes: {},
+    },
   });
 });
 after(() => site[Symbol.asyncDispose]());
@@ -36,7 +45,8 @@ interface Answer {
 
 async function call(path: string, init: RequestInit & { token?: string | null } = {}): Promise<Answer> {
   const headers = new Headers(init.headers);
-  if (init.token !== null && !headers.has('authorization')) headers.set('authorization', `Bearer ${init.token ?? site.node.adminToken}`);
+  if (init.token !== null && !headers.has('authorization'))
+    headers.set('authorization', `Bearer ${init.token ?? site.node.adminToken}`);
   const response = await fetch(`${site.node.httpUrl}${path}`, { ...init, headers });
   const text = await response.text();
   let code: string | undefined;
@@ -48,7 +58,11 @@ async function call(path: string, init: RequestInit & { token?: string | null } 
   return { status: response.status, text, code, headers: response.headers };
 }
 
-const json = (body: unknown): RequestInit => ({ method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+const json = (body: unknown): RequestInit => ({
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify(body),
+});
 
 async function blobs(): Promise<readonly string[]> {
   const files = await readdir(join(site.dir, 'node', 'blobs'), { recursive: true, withFileTypes: true });
@@ -77,7 +91,7 @@ function tarEntry(path: string, content: string, type = '0', link = ''): Buffer 
   header.write('        ', 148);
   header.write(type, 156);
   header.write(link, 157);
-  header.write('ustar\0' + '00', 257);
+  header.write('ustar\u000000', 257);
   const sum = header.reduce((total, byte) => total + byte, 0);
   header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
   const body = Buffer.alloc(Math.ceil(content.length / 512) * 512);
@@ -101,24 +115,45 @@ describe('a publisher', () => {
     const before = await blobs();
     const again = await site.publish(library('tool', '1.0.0'));
     assert.equal(again.manifest.version, '1.0.0');
-    await assert.rejects(site.publish({ ...library('tool', '1.0.0'), binary: { other: 'bytes' } }), /already published with other content.*raise the version/s);
+    await assert.rejects(
+      site.publish({ ...library('tool', '1.0.0'), binary: { other: 'bytes' } }),
+      /already published with other content.*raise the version/s,
+    );
     assert.deepEqual((await blobs()).toSorted(), before.toSorted());
   });
 
   it('whose upload was cut is told what is missing, and can go on', async () => {
     const bytes = randomBytes(2000);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
-    const octets = (offset: number) => ({ 'content-type': 'application/octet-stream', 'upload-offset': String(offset) });
+    const octets = (offset: number) => ({
+      'content-type': 'application/octet-stream',
+      'upload-offset': String(offset),
+    });
     await call(`/api/v1/uploads/${sha256}`, { ...json({ size: 2000 }), method: 'PUT' });
-    const half = await call(`/api/v1/uploads/${sha256}`, { method: 'PATCH', headers: octets(0), body: new Uint8Array(bytes.subarray(0, 1000)) });
+    const half = await call(`/api/v1/uploads/${sha256}`, {
+      method: 'PATCH',
+      headers: octets(0),
+      body: new Uint8Array(bytes.subarray(0, 1000)),
+    });
     assert.equal(half.status, 200);
     const manifest = artifactManifestSchema.parse({ name: 'cut', version: '1.0.0' });
-    const early = await call('/api/v1/artifacts', json({ manifest, segments: [{ encoding: 'gzip', sha256, size: 2000 }] }));
+    const early = await call(
+      '/api/v1/artifacts',
+      json({ manifest, segments: [{ encoding: 'gzip', sha256, size: 2000 }] }),
+    );
     assert.deepEqual([early.status, early.code], [409, 'artifact.segment-missing']);
-    const wrong = await call(`/api/v1/uploads/${sha256}`, { method: 'PATCH', headers: octets(500), body: new Uint8Array(10) });
+    const wrong = await call(`/api/v1/uploads/${sha256}`, {
+      method: 'PATCH',
+      headers: octets(500),
+      body: new Uint8Array(10),
+    });
     assert.deepEqual([wrong.status, wrong.code], [409, 'upload.offset']);
     assert.match(wrong.text, /"offset":1000/);
-    const rest = await call(`/api/v1/uploads/${sha256}`, { method: 'PATCH', headers: octets(1000), body: new Uint8Array(bytes.subarray(1000)) });
+    const rest = await call(`/api/v1/uploads/${sha256}`, {
+      method: 'PATCH',
+      headers: octets(1000),
+      body: new Uint8Array(bytes.subarray(1000)),
+    });
     assert.equal((JSON.parse(rest.text) as { complete: boolean }).complete, true);
   });
 
@@ -130,11 +165,18 @@ describe('a publisher', () => {
     const wrong = await call(`/api/v1/uploads/${sha256}`, { method: 'PATCH', headers: octets, body: 'other' });
     assert.deepEqual([wrong.status, wrong.code], [422, 'upload.digest']);
     await call(`/api/v1/uploads/${sha256}`, { ...json({ size: 5 }), method: 'PUT' });
-    const many = await call(`/api/v1/uploads/${sha256}`, { method: 'PATCH', headers: octets, body: 'far too many bytes' });
+    const many = await call(`/api/v1/uploads/${sha256}`, {
+      method: 'PATCH',
+      headers: octets,
+      body: 'far too many bytes',
+    });
     assert.deepEqual([many.status, many.code], [413, 'upload.too-large']);
     const huge = await call(`/api/v1/uploads/${sha256}`, { ...json({ size: 2 ** 45 }), method: 'PUT' });
     assert.deepEqual([huge.status, huge.code], [413, 'upload.too-large']);
-    assert.deepEqual((await blobs()).filter((name) => name.startsWith(sha256) && !name.includes('.')), []);
+    assert.deepEqual(
+      (await blobs()).filter((name) => name.startsWith(sha256) && !name.includes('.')),
+      [],
+    );
     assert.deepEqual((await blobs()).filter((name) => !name.startsWith(sha256)).toSorted(), before.toSorted());
   });
 
@@ -173,7 +215,10 @@ describe('an operator', () => {
   });
   it('with a selector that cannot be read, or that selects nobody, is told so', async () => {
     assert.equal((await rollout({ applications: [{ name: 'tool' }], selector: 'a in (b' })).code, 'selector.syntax');
-    assert.equal((await rollout({ applications: [{ name: 'tool' }], selector: 'site=graz' })).code, 'selector.no-match');
+    assert.equal(
+      (await rollout({ applications: [{ name: 'tool' }], selector: 'site=graz' })).code,
+      'selector.no-match',
+    );
   });
   it('with a range that nobody satisfies is told what exists', async () => {
     const answer = await rollout({ applications: [{ name: 'tool', range: '^9' }] });
@@ -209,16 +254,29 @@ describe('an operator', () => {
     }
   });
   it('without a token, or with a wrong one, gets 401', async () => {
-    assert.deepEqual([(await call('/api/v1/gateways', { token: null })).code, (await call('/api/v1/gateways', { token: 'x' })).code], ['auth.missing', 'auth.wrong']);
+    assert.deepEqual(
+      [(await call('/api/v1/gateways', { token: null })).code, (await call('/api/v1/gateways', { token: 'x' })).code],
+      ['auth.missing', 'auth.wrong'],
+    );
     assert.equal((await call('/packages/' + '0'.repeat(64), { token: null })).status, 401);
   });
   it('with JSON that is none, a body too large, another media type or method gets words', async () => {
     const headers = { 'content-type': 'application/json' };
-    assert.equal((await call('/api/v1/rollouts', { method: 'POST', headers, body: '{"selector": ' })).code, 'request.json');
+    assert.equal(
+      (await call('/api/v1/rollouts', { method: 'POST', headers, body: '{"selector": ' })).code,
+      'request.json',
+    );
     assert.equal((await call('/api/v1/rollouts', { method: 'POST', headers, body: '' })).code, 'request.json');
-    const large = await call('/api/v1/rollouts', { method: 'POST', headers, body: JSON.stringify({ selector: 'x'.repeat(5_000_000) }) });
+    const large = await call('/api/v1/rollouts', {
+      method: 'POST',
+      headers,
+      body: JSON.stringify({ selector: 'x'.repeat(5_000_000) }),
+    });
     assert.deepEqual([large.status, large.code], [413, 'request.too-large']);
-    assert.equal((await call('/api/v1/rollouts', { method: 'POST', headers: { 'content-type': 'text/csv' }, body: 'a' })).code, 'request.media-type');
+    assert.equal(
+      (await call('/api/v1/rollouts', { method: 'POST', headers: { 'content-type': 'text/csv' }, body: 'a' })).code,
+      'request.media-type',
+    );
     assert.deepEqual((await call('/api/v1/rollouts', { method: 'DELETE' })).code, 'request.method');
     const fields = await rollout({ applications: [{ name: 'Tool' }], strategy: 'carrier-pigeon' });
     assert.equal(fields.code, 'request.invalid');
@@ -230,7 +288,10 @@ describe('an operator', () => {
 
 describe('a gateway', () => {
   const ddi = (path: string, init: RequestInit = {}, token = 'secret-of-gw-1') =>
-    call(`/default/controller/v1/${path}`, { ...init, headers: { authorization: `TargetToken ${token}`, ...(init.headers as object) } });
+    call(`/default/controller/v1/${path}`, {
+      ...init,
+      headers: { authorization: `TargetToken ${token}`, ...(init.headers as object) },
+    });
   const feedback = (body: unknown): RequestInit => json(body);
 
   it('that is unknown, or has a wrong token, gets 401', async () => {
@@ -246,7 +307,9 @@ describe('a gateway', () => {
     assert.equal((await enrol({ token: 'wrong', id: 'GW 2', secret })).code, 'request.invalid');
     assert.equal((await enrol({ token: 'wrong', id: 'gw-2', secret: 'short' })).code, 'request.invalid');
     const { token } = await site.client.tokens.create();
-    const race = await Promise.all(Array.from({ length: 50 }, (_, i) => enrol({ token, id: `racer-${i}`, secret: randomBytes(32).toString('hex') })));
+    const race = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => enrol({ token, id: `racer-${i}`, secret: randomBytes(32).toString('hex') })),
+    );
     assert.equal(race.filter(({ status }) => status === 200).length, 1);
     assert.equal(race.filter(({ code }) => code === 'token.invalid').length, 49);
     const other = await site.client.tokens.create();
@@ -273,12 +336,29 @@ describe('a gateway', () => {
     assert.equal((await ddi(`gw-1/deploymentBase/${task.id}/feedback`, stolen)).status, 410);
   });
   it('with a feedback that says nothing is told so', async () => {
-    for (const body of [{}, { status: {} }, { status: { execution: 'dancing', result: { finished: 'none' } } }, { status: { execution: 'closed', result: {}, details: 'no array' } }]) {
+    for (const body of [
+      {},
+      { status: {} },
+      { status: { execution: 'dancing', result: { finished: 'none' } } },
+      { status: { execution: 'closed', result: {}, details: 'no array' } },
+    ]) {
       assert.equal((await ddi('gw-1/deploymentBase/1/feedback', feedback(body))).status, 400, JSON.stringify(body));
     }
-    assert.equal((await ddi('gw-1/deploymentBase/1/feedback', { method: 'POST', headers: { 'content-type': 'text/plain' }, body: '{}' })).status, 415);
+    assert.equal(
+      (
+        await ddi('gw-1/deploymentBase/1/feedback', {
+          method: 'POST',
+          headers: { 'content-type': 'text/plain' },
+          body: '{}',
+        })
+      ).status,
+      415,
+    );
     assert.equal((await ddi('gw-1', { headers: { accept: 'text/html' } })).status, 406);
-    assert.equal((await ddi('gw-1', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' })).status, 405);
+    assert.equal(
+      (await ddi('gw-1', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' })).status,
+      405,
+    );
   });
 });
 

@@ -16,7 +16,11 @@ describe('a push to a gateway that is away', () => {
     await site.publish(service('meter', '1.0.0'));
     await agent.process.kill('SIGKILL');
     await waitFor('the node to notice', async () => !(await site.client.gateways.get('gw-1')).connected);
-    const rollout = await site.client.rollouts.create({ applications: [{ name: 'meter' }], selector: '*', strategy: 'push' });
+    const rollout = await site.client.rollouts.create({
+      applications: [{ name: 'meter' }],
+      selector: '*',
+      strategy: 'push',
+    });
     const waiting = await waitFor('its task', async () => (await site.client.gateways.get('gw-1')).task);
     assert.equal(waiting.state, 'pending');
     assert.equal(waiting.strategy, 'push');
@@ -37,19 +41,34 @@ describe('an agent that is killed during a download', () => {
     await using _proxy = proxy;
     const { token } = await site.client.tokens.create();
     await using folder = await temporaryFolder();
-    const start = () => startAgentProcess({ server: proxy.url, id: 'gw-1', root: folder.path, ...(token === undefined ? {} : { token }) });
+    const start = () =>
+      startAgentProcess({
+        server: proxy.url,
+        id: 'gw-1',
+        root: folder.path,
+        ...(token === undefined ? {} : { token }),
+      });
     let agent = start();
     await using _agent = { [Symbol.asyncDispose]: () => agent[Symbol.asyncDispose]() };
-    await waitFor('the gateway', () => site.client.gateways.get('gw-1').catch(() => undefined), { describe: agent.output });
+    await waitFor('the gateway', () => site.client.gateways.get('gw-1').catch(() => undefined), {
+      describe: agent.output,
+    });
     proxy.limit(size / 3);
-    const rollout = await site.client.rollouts.create({ applications: [{ name: 'large' }], selector: '*', strategy: 'pull' });
+    const rollout = await site.client.rollouts.create({
+      applications: [{ name: 'large' }],
+      selector: '*',
+      strategy: 'pull',
+    });
     await waitFor('a third of the download', () => proxy.packageBytes() >= size / 3, { describe: agent.output });
     await agent.kill('SIGKILL');
     proxy.limit(Number.POSITIVE_INFINITY);
     agent = start();
     const { tasks } = await site.ended(rollout);
     assert.equal(tasks[0]?.state, 'succeeded', `${wordsOf(tasks)}\n${agent.output()}`);
-    assert.ok(proxy.ranges.some((range) => range !== undefined && !range.startsWith('bytes=0-')), `ranges asked for: ${proxy.ranges.join(', ')}`);
+    assert.ok(
+      proxy.ranges.some((range) => range !== undefined && !range.startsWith('bytes=0-')),
+      `ranges asked for: ${proxy.ranges.join(', ')}`,
+    );
     assert.ok(proxy.packageBytes() <= size * 1.1, `${proxy.packageBytes()} bytes for a package of about ${size}`);
   });
 });
@@ -66,8 +85,14 @@ describe('a node that is killed in the middle of a rollout', () => {
 case "$LEONORE_GATEWAY_ID" in gw-1|gw-2) n=0; while [ ! -e "${gate}" ] && [ $n -lt 600 ]; do n=$((n+1)); sleep 0.1; done;; esac`;
       await site.publish(library('tool', '1.0.0', {}, { install }));
       const rollout = await site.client.rollouts.create({ applications: [{ name: 'tool' }], selector: '*', strategy });
-      await waitFor('the first half to be done', async () => (await site.client.rollouts.get(rollout.id)).counts.succeeded === 2);
-      await waitFor('the second half to be at work', async () => (await site.client.rollouts.get(rollout.id)).counts.installing === 2);
+      await waitFor(
+        'the first half to be done',
+        async () => (await site.client.rollouts.get(rollout.id)).counts.succeeded === 2,
+      );
+      await waitFor(
+        'the second half to be at work',
+        async () => (await site.client.rollouts.get(rollout.id)).counts.installing === 2,
+      );
       await site.restartNode('SIGKILL');
       const { execFileSync } = await import('node:child_process');
       execFileSync('touch', [gate]);
@@ -89,26 +114,41 @@ describe('a gateway that falls silent', () => {
     await using site = await startSite();
     const silent = await site.agent('gw-silent');
     await site.agent('gw-alive');
-    await site.publish(library('tool', '1.0.0', {}, { install: 'case "$LEONORE_GATEWAY_ID" in gw-silent) sleep 60;; esac' }));
+    await site.publish(
+      library('tool', '1.0.0', {}, { install: 'case "$LEONORE_GATEWAY_ID" in gw-silent) sleep 60;; esac' }),
+    );
     const rollout = await site.client.rollouts.create({
       applications: [{ name: 'tool' }],
       selector: '*',
       deadlines: { installing: 3 },
     });
-    await waitFor('it to be at work', async () => (await site.client.gateways.get('gw-silent')).task?.state === 'installing');
+    await waitFor(
+      'it to be at work',
+      async () => (await site.client.gateways.get('gw-silent')).task?.state === 'installing',
+    );
     await silent.process.kill('SIGKILL');
     const ended = await site.ended(rollout);
     assert.equal(ended.rollout.state, 'failed');
     assert.deepEqual({ ...ended.rollout.counts }, { ...ended.rollout.counts, total: 2, succeeded: 1, failed: 1 });
     const task = ended.tasks.find(({ gateway }) => gateway === 'gw-silent');
-    assert.match(task?.message ?? '', /deadline passed: it was installing for 3 s without an end; the gateway was last seen/);
+    assert.match(
+      task?.message ?? '',
+      /deadline passed: it was installing for 3 s without an end; the gateway was last seen/,
+    );
   });
   it('that never comes fails while it is awaited', async () => {
     await using site = await startSite();
     await site.client.gateways.create({ id: 'never-came' });
     await site.publish(library('tool', '1.0.0'));
-    const { tasks } = await site.provision({ applications: [{ name: 'tool' }], selector: '*', deadlines: { pending: 1 } });
-    assert.match(tasks[0]?.message ?? '', /it waited for the gateway to fetch it for 1 s without an end; the gateway was never seen/);
+    const { tasks } = await site.provision({
+      applications: [{ name: 'tool' }],
+      selector: '*',
+      deadlines: { pending: 1 },
+    });
+    assert.match(
+      tasks[0]?.message ?? '',
+      /it waited for the gateway to fetch it for 1 s without an end; the gateway was never seen/,
+    );
   });
 });
 
@@ -122,10 +162,14 @@ describe('a gateway that was flashed again', () => {
     const { rm } = await import('node:fs/promises');
     await rm(join(agent.root, 'components'), { recursive: true });
     await agent.restart();
-    await waitFor('the repair', async () => {
-      const page = await site.client.gateways.tasks('gw-1').list();
-      return page.items.length === 2 && page.items[0]?.state === 'succeeded';
-    }, { describe: () => agent.process.output() });
+    await waitFor(
+      'the repair',
+      async () => {
+        const page = await site.client.gateways.tasks('gw-1').list();
+        return page.items.length === 2 && page.items[0]?.state === 'succeeded';
+      },
+      { describe: () => agent.process.output() },
+    );
     assert.equal(await readFile(join(agent.root, 'components/meter/current/binary/version.txt'), 'utf8'), '1.0.0\n');
   });
 });
@@ -138,17 +182,21 @@ async function slowProxy(target: string) {
   const server = createServer((incoming, answer) => {
     const isPackage = incoming.url?.includes('/artifacts/') ?? false;
     if (isPackage && incoming.method === 'GET') ranges.push(incoming.headers.range);
-    const onward = httpRequest(new URL(incoming.url ?? '/', target), { method: incoming.method, headers: incoming.headers }, (response) => {
-      answer.writeHead(response.statusCode ?? 502, response.headers);
-      if (!isPackage) return void response.pipe(answer);
-      response.on('data', (chunk: Buffer) => {
-        // Past the limit the link is dead: nothing passes, nothing ends.
-        if (passed >= limit) return;
-        passed += chunk.length;
-        answer.write(chunk);
-      });
-      response.on('end', () => passed < limit && answer.end());
-    });
+    const onward = httpRequest(
+      new URL(incoming.url ?? '/', target),
+      { method: incoming.method, headers: incoming.headers },
+      (response) => {
+        answer.writeHead(response.statusCode ?? 502, response.headers);
+        if (!isPackage) return void response.pipe(answer);
+        response.on('data', (chunk: Buffer) => {
+          // Past the limit the link is dead: nothing passes, nothing ends.
+          if (passed >= limit) return;
+          passed += chunk.length;
+          answer.write(chunk);
+        });
+        response.on('end', () => passed < limit && answer.end());
+      },
+    );
     onward.on('error', () => answer.destroy());
     answer.on('close', () => onward.destroy());
     incoming.pipe(onward);

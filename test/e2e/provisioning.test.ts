@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import type { Task } from '@leonore/protocol';
 import { startSite, waitFor, wordsOf, type Site, type SiteAgent } from '@leonore/testkit';
 import { library, service } from './applications.ts';
 
@@ -28,21 +29,32 @@ for (const strategy of ['pull', 'push'] as const) {
     after(() => site[Symbol.asyncDispose]());
 
     it('installs an application with what it needs', async () => {
-      const { rollout, tasks } = await site.provision({ applications: [{ name: 'meter' }], selector: select, strategy });
+      const { rollout, tasks } = await site.provision({
+        applications: [{ name: 'meter' }],
+        selector: select,
+        strategy,
+      });
       assert.equal(rollout.state, 'succeeded', wordsOf(tasks));
       assert.equal(tasks[0]?.deliveredBy, strategy);
       assert.deepEqual(await installed(), { meter: '1.0.0', runtime: '1.4.0' });
       assert.equal(await readFile(binary('meter', 'version.txt'), 'utf8'), '1.0.0\n');
       assert.equal(await events('runtime'), 'install 1.4.0\n');
-      const { transitions } = await site.client.task(tasks[0]!.id);
+      const { transitions } = await site.client.task(taskId(tasks));
       const states = [...new Set(transitions?.map(({ state }) => state))];
       assert.deepEqual(states, ['pending', 'offered', 'downloading', 'installing', 'succeeded']);
       const times = transitions?.map(({ at }) => at) ?? [];
-      assert.deepEqual(times, times.toSorted((a, b) => a - b));
+      assert.deepEqual(
+        times,
+        times.toSorted((a, b) => a - b),
+      );
     });
 
     it('has nothing to do when everything is there', async () => {
-      const { rollout, tasks } = await site.provision({ applications: [{ name: 'meter' }], selector: select, strategy });
+      const { rollout, tasks } = await site.provision({
+        applications: [{ name: 'meter' }],
+        selector: select,
+        strategy,
+      });
       assert.equal(rollout.state, 'succeeded');
       assert.match(tasks[0]?.message ?? '', /has everything already/);
       assert.equal(await events('meter'), 'start 1.0.0\n');
@@ -50,7 +62,11 @@ for (const strategy of ['pull', 'push'] as const) {
 
     it('updates it and leaves what still fits', async () => {
       await site.publish(service('meter', '1.1.0', { requires: { artifacts: { runtime: '^1.0.0' } } }));
-      const { rollout, tasks } = await site.provision({ applications: [{ name: 'meter', range: '^1.1.0' }], selector: select, strategy });
+      const { rollout, tasks } = await site.provision({
+        applications: [{ name: 'meter', range: '^1.1.0' }],
+        selector: select,
+        strategy,
+      });
       assert.equal(rollout.state, 'succeeded', wordsOf(tasks));
       assert.deepEqual(await installed(), { meter: '1.1.0', runtime: '1.4.0' });
       assert.equal(await events('runtime'), 'install 1.4.0\n');
@@ -58,11 +74,22 @@ for (const strategy of ['pull', 'push'] as const) {
     });
 
     it('rolls back when the new version does not become healthy', async () => {
-      await site.publish(service('meter', '1.2.0', { run: { healthTimeoutSeconds: 2 } }, { health: 'echo "sensor bus is silent" >&2; exit 1' }));
-      const { rollout, tasks } = await site.provision({ applications: [{ name: 'meter', range: '1.2.0' }], selector: select, strategy });
+      await site.publish(
+        service(
+          'meter',
+          '1.2.0',
+          { run: { healthTimeoutSeconds: 2 } },
+          { health: 'echo "sensor bus is silent" >&2; exit 1' },
+        ),
+      );
+      const { rollout, tasks } = await site.provision({
+        applications: [{ name: 'meter', range: '1.2.0' }],
+        selector: select,
+        strategy,
+      });
       assert.equal(rollout.state, 'failed');
       assert.equal(tasks[0]?.state, 'failed');
-      const { transitions } = await site.client.task(tasks[0]!.id);
+      const { transitions } = await site.client.task(taskId(tasks));
       const words = transitions?.flatMap(({ messages }) => messages).join('\n') ?? '';
       assert.match(words, /health/i);
       assert.match(words, /sensor bus is silent/);
@@ -72,10 +99,16 @@ for (const strategy of ['pull', 'push'] as const) {
     });
 
     it("reports a failing install script's output and changes nothing", async () => {
-      await site.publish(library('broken', '1.0.0', {}, { install: 'echo "no such serial port: /dev/ttyS9" >&2; exit 7' }));
-      const { rollout, tasks } = await site.provision({ applications: [{ name: 'broken' }], selector: select, strategy });
+      await site.publish(
+        library('broken', '1.0.0', {}, { install: 'echo "no such serial port: /dev/ttyS9" >&2; exit 7' }),
+      );
+      const { rollout, tasks } = await site.provision({
+        applications: [{ name: 'broken' }],
+        selector: select,
+        strategy,
+      });
       assert.equal(rollout.state, 'failed');
-      const { transitions } = await site.client.task(tasks[0]!.id);
+      const { transitions } = await site.client.task(taskId(tasks));
       const words = transitions?.flatMap(({ messages }) => messages).join('\n') ?? '';
       assert.match(words, /install/);
       assert.match(words, /7/);
@@ -91,4 +124,10 @@ for (const strategy of ['pull', 'push'] as const) {
       await assert.rejects(stat(join(agent.root, 'components', 'meter', 'current')));
     });
   });
+}
+
+function taskId(tasks: readonly Task[]): number {
+  const [task] = tasks;
+  assert.ok(task, 'the rollout has a task');
+  return task.id;
 }

@@ -17,10 +17,12 @@ export async function writeArtifact(dir: string, files: ArtifactFiles): Promise<
     await mkdir(dirname(join(dir, path)), { recursive: true });
     await writeFile(join(dir, path), content, { mode });
   };
-  const manifest = typeof files.manifest === 'string' ? files.manifest : `${JSON.stringify(files.manifest, undefined, 2)}\n`;
+  const manifest =
+    typeof files.manifest === 'string' ? files.manifest : `${JSON.stringify(files.manifest, undefined, 2)}\n`;
   await write('leonore.yaml', manifest, 0o644);
   await mkdir(join(dir, 'binary'), { recursive: true });
   for (const [path, content] of Object.entries(files.binary ?? {})) await write(`binary/${path}`, content, 0o755);
-  for (const [name, text] of Object.entries(files.control ?? {})) await write(`control/${name}`, `#!/bin/sh\n${text}\n`, 0o755);
+  for (const [name, text] of Object.entries(files.control ?? {}))
+    await write(`control/${name}`, `#!/bin/sh\n${text}\n`, 0o755);
   return dir;
 }

@@ -82,7 +82,16 @@ export async function startNodeProcess(options: {
   const { dataDir, httpPort = 0, mqttPort = 0 } = options;
   await rm(join(dataDir, 'node.json'), { force: true });
   const started = spawnLeonore(
-    ['node', '--data', dataDir, '--http', `127.0.0.1:${httpPort}`, '--mqtt', `127.0.0.1:${mqttPort}`, ...(options.args ?? [])],
+    [
+      'node',
+      '--data',
+      dataDir,
+      '--http',
+      `127.0.0.1:${httpPort}`,
+      '--mqtt',
+      `127.0.0.1:${mqttPort}`,
+      ...(options.args ?? []),
+    ],
     options.env,
   );
   const address = await waitFor(
@@ -109,12 +118,8 @@ export function startAgentProcess(options: {
   args?: readonly string[];
 }): Process {
   const labels = Object.entries(options.labels ?? {}).flatMap(([key, value]) => ['--label', `${key}=${value}`]);
-  return spawnLeonore([
-    'agent',
-    ...['--server', options.server, '--id', options.id, '--root', options.root],
-    ...(options.token === undefined ? [] : ['--token', options.token]),
-    ...['--strategy', options.strategy ?? 'pull', '--poll', options.poll ?? '1s'],
-    ...labels,
-    ...(options.args ?? []),
-  ]);
+  const token = options.token === undefined ? [] : ['--token', options.token];
+  const { server, id, root, strategy = 'pull', poll = '1s', args = [] } = options;
+  const own = ['--server', server, '--id', id, '--root', root, '--strategy', strategy, '--poll', poll];
+  return spawnLeonore(['agent', ...own, ...token, ...labels, ...args]);
 }

@@ -5,7 +5,14 @@ import { packArtifact } from '@leonore/app-package';
 import { createClient, type Client } from '@leonore/client';
 import { isTerminal, type Artifact, type Rollout, type Task } from '@leonore/protocol';
 import { writeArtifact, type ArtifactFiles } from './artifacts.ts';
-import { freePort, startAgentProcess, startNodeProcess, temporaryFolder, type NodeProcess, type Process } from './processes.ts';
+import {
+  freePort,
+  startAgentProcess,
+  startNodeProcess,
+  temporaryFolder,
+  type NodeProcess,
+  type Process,
+} from './processes.ts';
 import { waitFor } from './wait.ts';
 
 export interface Site extends AsyncDisposable {
@@ -43,7 +50,8 @@ export async function startSite(options: { nodeArgs?: readonly string[] } = {}):
   const { path: dir } = stack.use(await temporaryFolder());
   const dataDir = join(dir, 'node');
   const ports = { httpPort: await freePort(), mqttPort: await freePort() };
-  const start = () => startNodeProcess({ dataDir, ...ports, args: ['--log-level', 'warn', ...(options.nodeArgs ?? [])] });
+  const start = () =>
+    startNodeProcess({ dataDir, ...ports, args: ['--log-level', 'warn', ...(options.nodeArgs ?? [])] });
   let node = await start();
   stack.defer(() => node[Symbol.asyncDispose]());
   const client = createClient({ baseUrl: node.httpUrl, token: node.adminToken });
@@ -69,7 +77,13 @@ export async function startSite(options: { nodeArgs?: readonly string[] } = {}):
       const root = join(dir, id);
       const { token } = await client.tokens.create();
       const launch = () =>
-        startAgentProcess({ server: node.httpUrl, id, root, ...(token === undefined ? {} : { token }), ...agentOptions });
+        startAgentProcess({
+          server: node.httpUrl,
+          id,
+          root,
+          ...(token === undefined ? {} : { token }),
+          ...agentOptions,
+        });
       const agent: SiteAgent = {
         id,
         root,
@@ -104,7 +118,8 @@ export async function startSite(options: { nodeArgs?: readonly string[] } = {}):
         },
         {
           timeoutMs,
-          describe: async () => JSON.stringify(await Array.fromAsync(client.rollouts.tasks(rollout.id).all()), undefined, 1),
+          describe: async () =>
+            JSON.stringify(await Array.fromAsync(client.rollouts.tasks(rollout.id).all()), undefined, 1),
         },
       );
       return done;

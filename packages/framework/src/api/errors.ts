@@ -30,16 +30,14 @@ function translate(error: unknown): LeonoreError {
       details: { faults },
     });
   }
-  switch (fault.code) {
-    case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new LeonoreError('request.too-large', 'the body is larger than this call takes');
-    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return new LeonoreError('request.media-type', 'this call does not take that content type; send application/json');
-    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
-    case 'FST_ERR_CTP_INVALID_JSON_BODY':
-      return new LeonoreError('request.json', `the body cannot be read as JSON: ${fault.message}`);
-    default:
-      break;
+  if (fault.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return new LeonoreError('request.too-large', 'the body is larger than this call takes');
+  }
+  if (fault.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
+    return new LeonoreError('request.media-type', 'this call does not take that content type; send application/json');
+  }
+  if (fault.code === 'FST_ERR_CTP_EMPTY_JSON_BODY' || fault.code === 'FST_ERR_CTP_INVALID_JSON_BODY') {
+    return new LeonoreError('request.json', `the body cannot be read as JSON: ${fault.message}`);
   }
   if (error instanceof SyntaxError && fault.statusCode === 400) {
     return new LeonoreError('request.json', `the body cannot be read as JSON: ${error.message}`);

@@ -51,8 +51,9 @@ export interface HttpServer extends AsyncDisposable {
 
 export async function createHttpServer(deps: HttpServerDeps, options: HttpServerOptions): Promise<HttpServer> {
   let draining = false;
+  const fastifyLog: FastifyBaseLogger = deps.log;
   const app = fastify({
-    loggerInstance: deps.log as FastifyBaseLogger,
+    loggerInstance: fastifyLog,
     disableRequestLogging: true,
     bodyLimit: options.maxBodySize,
     trustProxy: options.trustProxy,

@@ -23,14 +23,11 @@ export function createMetrics(
     labelNames: ['state'],
     registers: [register],
   });
-  new Gauge({
+  const connections = new Gauge({
     name: 'leonore_mqtt_connections',
     help: 'Gateways connected for push',
-    registers: [register],
-    collect() {
-      this.set(deps.mqttConnections());
-    },
   });
+  register.registerMetric(connections);
 
   app.addHook('onResponse', (request, reply, done) => {
     const labels = {
@@ -45,5 +42,11 @@ export function createMetrics(
     if (event.type === 'task') tasks.inc({ state: event.task.state });
   });
 
-  return { contentType: register.contentType, render: () => register.metrics() };
+  return {
+    contentType: register.contentType,
+    render() {
+      connections.set(deps.mqttConnections());
+      return register.metrics();
+    },
+  };
 }

@@ -95,6 +95,10 @@ export function createGatewayManagement(
     return lastSeenAt === undefined ? record : { ...record, lastSeenAt };
   }
 
+  function isGatewayToken(token: string): boolean {
+    return gatewayTokenHash !== undefined && sameToken(gatewayTokenHash, hashToken(token));
+  }
+
   function freshRecord(id: GatewayId, origin: GatewayRecord['origin']): GatewayRecord {
     return { id, profile: EMPTY_PROFILE, labels: {}, origin, enrolledAt: now(), desired: [] };
   }
@@ -182,12 +186,12 @@ export function createGatewayManagement(
       }
     },
     async authenticateAny(tenant, id, gatewayToken) {
-      if (!this.isGatewayToken(gatewayToken)) throw new LeonoreError('auth.wrong', 'this gateway token is not valid');
+      if (!isGatewayToken(gatewayToken)) throw new LeonoreError('auth.wrong', 'this gateway token is not valid');
       if (await repositories.read.gateways.find(tenant, id)) return;
       const made = await repositories.write((tx) => tx.gateways.insert(tenant, freshRecord(id, 'ddi')));
       if (made) changed({ tenant, id, kind: 'enrolled' });
     },
-    isGatewayToken: (token) => gatewayTokenHash !== undefined && sameToken(gatewayTokenHash, hashToken(token)),
+    isGatewayToken,
 
     seen: liveness.seen,
     get,

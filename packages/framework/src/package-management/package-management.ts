@@ -67,6 +67,20 @@ export function createPackageManagement(
     return builds.find((build) => platformKey(build.manifest.platform) === platformKey(manifest.platform));
   }
 
+  async function builds(tenant: Tenant, name: string, version?: string): Promise<readonly Artifact[]> {
+    const found = await repositories.read.artifacts.builds(tenant, name, version);
+    if (found.length > 0) return found;
+    const others = version === undefined ? [] : await repositories.read.artifacts.builds(tenant, name);
+    const versions = [...new Set(others.map((build) => build.manifest.version))];
+    throw new LeonoreError(
+      'artifact.unknown',
+      versions.length > 0
+        ? `${name} has no version ${version}; it has ${versions.slice(0, 10).join(', ')}`
+        : `there is no artifact ${name}; leonore artifact list shows what there is`,
+      { details: { name, version, versions } },
+    );
+  }
+
   async function inspect(manifest: ArtifactManifest, segments: readonly Segment[]): Promise<SegmentContents> {
     let first: { segment: Segment; contents: SegmentContents } | undefined;
     for (const segment of segments) {
@@ -173,21 +187,9 @@ export function createPackageManagement(
       }
     },
     list: (tenant, query) => repositories.read.artifacts.list(tenant, query),
-    async builds(tenant, name, version) {
-      const builds = await repositories.read.artifacts.builds(tenant, name, version);
-      if (builds.length > 0) return builds;
-      const others = version === undefined ? [] : await repositories.read.artifacts.builds(tenant, name);
-      const versions = [...new Set(others.map((build) => build.manifest.version))];
-      throw new LeonoreError(
-        'artifact.unknown',
-        versions.length > 0
-          ? `${name} has no version ${version}; it has ${versions.slice(0, 10).join(', ')}`
-          : `there is no artifact ${name}; leonore artifact list shows what there is`,
-        { details: { name, version, versions } },
-      );
-    },
+    builds,
     async withdraw(tenant, name, version, reason) {
-      await this.builds(tenant, name, version);
+      await builds(tenant, name, version);
       return repositories.write((tx) => tx.artifacts.withdraw(tenant, name, version, now(), reason));
     },
   };

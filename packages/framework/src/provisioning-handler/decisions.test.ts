@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
   artifactNameSchema,
-  DDI_EXECUTIONS,
+  type DDI_EXECUTIONS,
   EMPTY_PROFILE,
   installedComponentSchema,
   packageManifestSchema,

@@ -45,13 +45,12 @@ export function createPlanner(
 
   async function load(tenant: Tenant): Promise<Loaded & { revision: number }> {
     const revision = await repositories.read.artifacts.revision(tenant);
-    let known = catalogues.get(tenant);
-    if (known?.revision !== revision) {
-      known = { revision, catalogue: read(tenant, revision) };
-      catalogues.set(tenant, known);
-      known.catalogue.catch(() => catalogues.delete(tenant));
-    }
-    return { ...(await known.catalogue), revision };
+    const known = catalogues.get(tenant);
+    if (known?.revision === revision) return { ...(await known.catalogue), revision };
+    const catalogue = read(tenant, revision);
+    catalogues.set(tenant, { revision, catalogue });
+    catalogue.catch(() => catalogues.delete(tenant));
+    return { ...(await catalogue), revision };
   }
 
   async function read(tenant: Tenant, revision: number): Promise<Loaded> {

@@ -197,19 +197,7 @@ export function createProvisioningHandler(
     if (rollout) await planning.repair(tenant, rollout, gateway);
   }
 
-  const gatewayTasks: GatewayTasks = {
-    current: tasks.current,
-    untilWork: pull.untilWork,
-    installedTask: tasks.installedTask,
-    deliver: tasks.deliver,
-    history: tasks.history,
-    installed: tasks.installed,
-    download: tasks.download,
-    downloading: tasks.downloading,
-    feedback: tasks.feedback,
-    cancelRequested: tasks.cancelRequested,
-    cancelFeedback: tasks.cancelFeedback,
-  };
+  const gatewayTasks: GatewayTasks = { ...tasks, untilWork: pull.untilWork };
 
   return {
     rollouts,

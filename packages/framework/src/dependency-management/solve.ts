@@ -1,0 +1,97 @@
+/** Searches a problem, whole or with only some of its facts in force: what to decide next, budgets, order. */
+import { overspent } from './budget.ts';
+import { orderOf } from './order.ts';
+import type { Demand, Need, Problem } from './problem.ts';
+import { no, search, yes, type Clause, type SearchResult, type SearchState } from './search.ts';
+
+export interface SolveOptions {
+  readonly stepLimit: number;
+  /** Facts in force; absent = all. */
+  readonly facts?: ReadonlySet<number>;
+}
+
+/** The variables chosen (demands among them), or the facts that leave no answer. */
+export function solve(problem: Problem, { stepLimit, facts }: SolveOptions): SearchResult {
+  const inForce = (fact: number): boolean => facts?.has(fact) ?? true;
+  const { demands, versions, roots, cycleFact } = problem;
+  const count = problem.candidates.length - 1;
+  const budgets = problem.budgets.filter(({ fact, weights }) => inForce(fact) && weights.some((weight) => weight > 0));
+  const rootDemands = roots.filter(({ fact }) => inForce(fact)).map(({ demand }) => demand);
+
+  const needsOf = (variable: number): readonly Need[] => {
+    const needs = problem.needs[variable] ?? [];
+    return facts ? needs.filter(({ fact }) => facts.has(fact)) : needs;
+  };
+
+  /** What was requested in its order, then what that needs, nearest first, and capabilities last: others may bring them along. */
+  function decide(state: SearchState): number {
+    for (const demand of rootDemands) {
+      const literal = openIn(demand, state);
+      if (literal !== 0) return literal;
+    }
+    for (const kind of ['artifact', 'capability'] as const) {
+      for (const variable of state.chosen) {
+        const demand = variable > count ? demands.get(variable) : undefined;
+        const literal = demand?.kind === kind ? openIn(demand, state) : 0;
+        if (literal !== 0) return literal;
+      }
+    }
+    return 0;
+  }
+
+  function check(state: SearchState): Clause | undefined {
+    for (const budget of budgets) {
+      const broken = overspent(budget, problem, state);
+      if (broken) return broken;
+    }
+    return undefined;
+  }
+
+  function complete(state: SearchState): 'accept' | number | Clause {
+    if (!inForce(cycleFact)) return 'accept';
+    const chosen = new Set(state.chosen.filter((variable) => variable <= count));
+    const order = orderOf(chosen, needsOf);
+    return order.kind === 'ordered' ? 'accept' : breakUp(order.members, problem, cycleFact, state);
+  }
+
+  return search({
+    variables: problem.variables,
+    groups: [...versions.values()],
+    clauses: facts ? problem.clauses.filter((clause) => clause.facts.every(inForce)) : problem.clauses,
+    decide,
+    check,
+    complete,
+    stepLimit,
+  });
+}
+
+/** The best candidate still open, 0 when one is chosen already. */
+function openIn(demand: Demand, state: SearchState): number {
+  let best = 0;
+  for (const candidate of demand.candidates) {
+    const value = state.value(candidate);
+    if (value === 1) return 0;
+    if (value === 0 && best === 0) best = yes(candidate);
+  }
+  return best;
+}
+
+/** Not all of the members can be there unless something outside meets one of their needs: takes that, or says so. */
+function breakUp(
+  members: ReadonlyMap<number, Need>,
+  { candidates }: Problem,
+  cycleFact: number,
+  state: SearchState,
+): number | Clause {
+  const names = new Set([...members.keys()].map((member) => candidates[member]?.name));
+  const outside = new Set<number>();
+  for (const { demand } of members.values()) {
+    for (const one of demand.candidates) if (!names.has(candidates[one]?.name as never)) outside.add(one);
+  }
+  for (const one of outside) if (state.value(one) === 0) return yes(one);
+  return {
+    literals: [...[...members.keys()].map(no), ...[...outside].map(yes)],
+    facts: [cycleFact, ...new Set([...members.values()].map(({ fact }) => fact))],
+    evidence: [...members.keys()],
+  };
+}

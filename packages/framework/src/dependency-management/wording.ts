@@ -1,0 +1,91 @@
+/** Small pieces of the sentences: lists, sets of versions, platforms, amounts, names that are nearly right. */
+import { type Artifact, platformKey, type Platform } from '@leonore/protocol';
+import { PLATFORM_KEYS } from './catalogue.ts';
+import type { Candidate } from './candidates.ts';
+
+const SHOWN = 4;
+
+/** `a`, `a and b`, `a, b and c`, `a, b, c, d and 3 more`. */
+export function list(items: readonly string[]): string {
+  const shown = items.length > SHOWN + 1 ? [...items.slice(0, SHOWN), `${items.length - SHOWN} more`] : [...items];
+  const last = shown.pop() ?? '';
+  return shown.length === 0 ? last : `${shown.join(', ')} and ${last}`;
+}
+
+/** A subject and whether its verb is that of several. */
+export interface Subject {
+  readonly text: string;
+  readonly several: boolean;
+}
+
+/** `2.1.0`, `2.x` (every version of that major that there is), `1.0.0 and 2.x`; newest first. */
+export function versionList(some: readonly Candidate[], all: readonly Candidate[]): Subject {
+  const chosen = new Set(some.map(({ version }) => version));
+  const items = new Set<string>();
+  for (const { version, parsed } of some.toSorted((a, b) => b.parsed.compare(a.parsed))) {
+    const siblings = all.filter((one) => one.parsed.major === parsed.major && one.parsed.prerelease.length === 0);
+    const whole = siblings.length > 1 && siblings.every((one) => chosen.has(one.version));
+    items.add(whole && parsed.prerelease.length === 0 ? `${parsed.major}.x` : version);
+  }
+  return { text: list([...items]), several: items.size > 1 };
+}
+
+export function bytes(amount: number): string {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = amount;
+  let unit = 0;
+  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** `svm ^2`; a range that allows all is not worth a word. */
+export function withRange(name: string, range: string): string {
+  return range.trim() === '*' || range.trim() === '' ? name : `${name} ${range}`;
+}
+
+/** What the builds need and what the gateway has instead. */
+export function platformMismatch(
+  builds: readonly Artifact[],
+  gateway: Platform,
+  several: boolean,
+): { readonly needs: string; readonly has: string } {
+  const platforms = [...new Map(builds.map(({ manifest }) => [platformKey(manifest.platform), manifest.platform]))];
+  const names = platforms.map(([key]) => key).toSorted();
+  const differing = PLATFORM_KEYS.filter((key) =>
+    platforms.some(([, platform]) => platform[key] !== undefined && platform[key] !== gateway[key]),
+  );
+  const [only] = differing;
+  const values = new Set(platforms.map(([, platform]) => (only === undefined ? undefined : platform[only])));
+  if (differing.length === 1 && only !== undefined && values.size === 1) {
+    const has = gateway[only] === undefined ? `names no ${only}` : `has ${gateway[only]}`;
+    const [value] = values;
+    return { needs: `${several ? 'need' : 'needs'} ${only} ${value} (built for ${list(names)})`, has };
+  }
+  return { needs: `${several ? 'are' : 'is'} built for ${list(names)} only`, has: `is ${platformKey(gateway)}` };
+}
+
+/** Of the names those that are a slip of the pen away, nearest first. */
+export function nearNames(name: string, names: readonly string[]): readonly string[] {
+  const allowed = Math.max(1, Math.floor(name.length / 3));
+  return names
+    .filter((other) => Math.abs(other.length - name.length) <= allowed || other.includes(name) || name.includes(other))
+    .map((other) => ({ other, distance: distanceBetween(name, other) }))
+    .filter(({ other, distance }) => distance <= allowed || (name.length >= 3 && other.includes(name)))
+    .toSorted((a, b) => a.distance - b.distance || (a.other < b.other ? -1 : 1))
+    .slice(0, 3)
+    .map(({ other }) => other);
+}
+
+/** Levenshtein: insertions, deletions and replacements of one letter. */
+function distanceBetween(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const above = row;
+    row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (above[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      row.push(Math.min(replaced, (above[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1));
+    }
+  }
+  return row[b.length] ?? 0;
+}

@@ -1,0 +1,97 @@
+/**
+ * Writes that wait at the same time share one commit, and so one fsync. Each runs in a savepoint of its own: one that
+ * throws is undone and rejects alone; a promise is fulfilled only after the commit it shared. One batch is bounded in
+ * number and time, so that timers and sockets get their turn.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { DatabaseSync } from 'node:sqlite';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { LeonoreError } from '@leonore/protocol';
+
+export interface GroupCommit extends AsyncDisposable {
+  write<T>(work: () => Promise<T>): Promise<T>;
+}
+
+interface Waiting {
+  readonly work: () => Promise<unknown>;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+export function createGroupCommit(database: DatabaseSync, options: { maxWorks: number; maxMs: number }): GroupCommit {
+  const queue: Waiting[] = [];
+  const inside = new AsyncLocalStorage<{ open: boolean }>();
+  let flushing: Promise<void> | undefined;
+  let closed = false;
+
+  async function flush(): Promise<void> {
+    while (queue.length > 0) {
+      // Whatever else this turn of the event loop brings still joins the batch.
+      await nextTurn();
+      await commitBatch();
+    }
+    flushing = undefined;
+  }
+
+  async function commitBatch(): Promise<void> {
+    const succeeded: { waiting: Waiting; value: unknown }[] = [];
+    const until = performance.now() + options.maxMs;
+    let next: Waiting | undefined;
+    try {
+      database.exec('begin immediate');
+      for (let works = 0; works < options.maxWorks && (works === 0 || performance.now() < until); works++) {
+        next = queue.shift();
+        if (!next) break;
+        const outcome = await runAlone(next.work);
+        // A full disk or a read error ends the whole transaction, whatever savepoint it happened in.
+        if (!database.isTransaction) throw outcome.ok ? new Error('the transaction ended by itself') : outcome.error;
+        if (outcome.ok) succeeded.push({ waiting: next, value: outcome.value });
+        else next.reject(outcome.error);
+        next = undefined;
+      }
+      database.exec('commit');
+    } catch (error) {
+      if (database.isTransaction) database.exec('rollback');
+      for (const { waiting } of succeeded) waiting.reject(error);
+      // Without a transaction nobody in the queue can be served: they are told rather than kept waiting.
+      if (next) next.reject(error);
+      else if (succeeded.length === 0) for (const waiting of queue.splice(0, options.maxWorks)) waiting.reject(error);
+      return;
+    }
+    for (const { waiting, value } of succeeded) waiting.resolve(value);
+  }
+
+  async function runAlone(
+    work: () => Promise<unknown>,
+  ): Promise<{ ok: true; value: unknown } | { ok: false; error: unknown }> {
+    const scope = { open: true };
+    try {
+      database.exec('savepoint work');
+      const value = await inside.run(scope, work);
+      database.exec('release work');
+      return { ok: true, value };
+    } catch (error) {
+      if (database.isTransaction) database.exec('rollback to work; release work');
+      return { ok: false, error };
+    } finally {
+      scope.open = false;
+    }
+  }
+
+  return {
+    async write<T>(work: () => Promise<T>): Promise<T> {
+      if (closed) throw new LeonoreError('server.stopping', 'the database is closed; this node is shutting down');
+      // It would wait for the batch that waits for it.
+      if (inside.getStore()?.open)
+        throw new Error('a write was begun inside another write; use the set that it was given');
+      return new Promise<T>((resolve, reject) => {
+        queue.push({ work, resolve: resolve as (value: unknown) => void, reject });
+        flushing ??= flush();
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      closed = true;
+      await flushing;
+    },
+  };
+}

@@ -1,0 +1,96 @@
+/**
+ * A gateway's facts: what selectors can name, one value for each key. The operator's labels win over the gateway's own,
+ * those over its profile, that over the attributes a DDI client sends. `id` is none of them: it is always the id, whatever
+ * a label of that name says, since a gateway must not be able to pose as another.
+ */
+import type { GatewayId, GatewayProfile, Labels, Tenant } from '@leonore/protocol';
+import { plainText, type Db } from '../schema.ts';
+
+/** Facts longer than a column's index bears: longer keys are no facts, longer values are cut and only known to be there. */
+const MAX_KEY = 128;
+const MAX_VALUE = 255;
+const ROWS_AT_ONCE = 500;
+
+export type Facts = ReadonlyMap<string, string>;
+
+export function factsOf(profile: GatewayProfile, labels: Labels): Facts {
+  const { os, arch, libc, kernel, hostname, agent } = profile;
+  const facts = new Map<string, string>();
+  for (const source of [
+    profile.attributes,
+    { os, arch, libc, kernel, hostname, agent: agent?.name },
+    profile.labels,
+    labels,
+  ]) {
+    for (const [key, value] of Object.entries(source)) {
+      if (value === undefined || key === 'id' || key === '' || key.length > MAX_KEY) continue;
+      facts.set(plainText(key), plainText(value).slice(0, MAX_VALUE + 1));
+    }
+  }
+  return facts;
+}
+
+/** True when a fact may have exactly this value; a cut one never does. */
+export function isComparable(value: string): boolean {
+  return value.length <= MAX_VALUE;
+}
+
+/** Writes what is new, changes what differs, takes away what is gone. */
+export async function writeFacts(db: Db, tenant: Tenant, id: GatewayId, facts: Facts): Promise<void> {
+  const rows = await db
+    .selectFrom('gateway_facts')
+    .select(['key', 'value'])
+    .where('tenant', '=', tenant)
+    .where('gateway_id', '=', id)
+    .execute();
+  const known = new Map(rows.map(({ key, value }) => [key, value]));
+  const gone = [...known.keys()].filter((key) => !facts.has(key));
+  const changed = [...facts].filter(([key, value]) => known.get(key) !== value);
+  for (let i = 0; i < gone.length; i += ROWS_AT_ONCE) {
+    await db
+      .deleteFrom('gateway_facts')
+      .where('tenant', '=', tenant)
+      .where('gateway_id', '=', id)
+      .where('key', 'in', gone.slice(i, i + ROWS_AT_ONCE))
+      .execute();
+  }
+  for (let i = 0; i < changed.length; i += ROWS_AT_ONCE) {
+    await db
+      .insertInto('gateway_facts')
+      .values(changed.slice(i, i + ROWS_AT_ONCE).map(([key, value]) => ({ tenant, gateway_id: id, key, value })))
+      .onConflict((conflict) =>
+        conflict.columns(['tenant', 'gateway_id', 'key']).doUpdateSet((eb) => ({ value: eb.ref('excluded.value') })),
+      )
+      .execute();
+  }
+}
+
+/** Every key that some gateway has, found by leaping from key to key in the index: its cost does not grow with the fleet. */
+export async function factKeys(db: Db, tenant: Tenant): Promise<readonly string[]> {
+  const rows = await db
+    .withRecursive('leap(key)', (query) =>
+      query
+        .selectFrom('gateway_facts')
+        .select((eb) => eb.fn.min('key').as('key'))
+        .where('tenant', '=', tenant)
+        .unionAll(
+          query
+            .selectFrom('leap')
+            .select((eb) =>
+              eb
+                .selectFrom('gateway_facts')
+                .select((inner) => inner.fn.min('key').as('key'))
+                .where('tenant', '=', tenant)
+                .whereRef('gateway_facts.key', '>', 'leap.key')
+                .$asScalar()
+                .as('key'),
+            )
+            .where('leap.key', 'is not', null),
+        ),
+    )
+    .selectFrom('leap')
+    .select('key')
+    .where('key', 'is not', null)
+    .execute();
+  return rows.flatMap(({ key }) => (key === null ? [] : [key]));
+}

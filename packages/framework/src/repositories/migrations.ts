@@ -1,0 +1,185 @@
+/**
+ * Brings a database to the present schema. A migration that was published never changes; a new one is added below it.
+ * The dialects differ in three words only: how a number counts itself up, how wide an integer is, how text is compared
+ * (PostgreSQL by the locale unless told otherwise, SQLite by bytes: lists and cursors need bytes).
+ */
+import { sql, type CreateTableBuilder, type Kysely, type RawBuilder } from 'kysely';
+import { Migrator, type Migration } from 'kysely/migration';
+import type { Db } from './schema.ts';
+
+export type DialectName = 'sqlite' | 'postgres';
+
+export async function migrate(db: Db, dialect: DialectName): Promise<void> {
+  const migrator = new Migrator({
+    db,
+    provider: { getMigrations: () => Promise.resolve({ '0001-first': firstMigration(dialect) }) },
+  });
+  const { error } = await migrator.migrateToLatest();
+  if (error !== undefined) throw new Error('the database could not be brought to the present schema', { cause: error });
+}
+
+interface Words {
+  readonly text: RawBuilder<unknown>;
+  readonly integer: RawBuilder<unknown>;
+  readonly counting: RawBuilder<unknown>;
+  /** What follows the closing bracket of a table. */
+  readonly end: RawBuilder<unknown>;
+  readonly endOfNarrowTable: RawBuilder<unknown>;
+}
+
+const WORDS: Record<DialectName, Words> = {
+  sqlite: {
+    text: sql`text`,
+    integer: sql`integer`,
+    // AUTOINCREMENT: a number is never given again, not even after its row is gone.
+    counting: sql`integer primary key autoincrement`,
+    end: sql`strict`,
+    endOfNarrowTable: sql`strict, without rowid`,
+  },
+  postgres: {
+    text: sql`text collate "C"`,
+    integer: sql`bigint`,
+    counting: sql`integer generated always as identity primary key`,
+    end: sql``,
+    endOfNarrowTable: sql``,
+  },
+};
+
+function firstMigration(dialect: DialectName): Migration {
+  const { text, integer, counting, end, endOfNarrowTable } = WORDS[dialect];
+  return {
+    async up(db: Kysely<unknown>) {
+      const table = (name: string) => tableBuilder(db, name, { text, integer, counting });
+      const index = (name: string, on: string, columns: string[]) =>
+        db.schema.createIndex(name).on(on).columns(columns);
+
+      await table('counters').texts('tenant', 'name').integers('value').key('tenant', 'name').create(end);
+
+      await table('artifacts')
+        .texts('tenant', 'name', 'version', 'platform', 'version_order', 'content_sha256', 'artifact')
+        .optionalIntegers('withdrawn_at')
+        .optionalTexts('withdrawn_reason')
+        .key('tenant', 'name', 'version', 'platform')
+        .create(end);
+      await index('artifacts_by_version', 'artifacts', ['tenant', 'name', 'version_order', 'platform']).execute();
+      await table('artifact_files')
+        .texts('tenant', 'content_sha256', 'files')
+        .key('tenant', 'content_sha256')
+        .create(end);
+      await table('artifact_segments')
+        .texts('sha256', 'tenant', 'name', 'version', 'platform')
+        .key('sha256', 'tenant', 'name', 'version', 'platform')
+        .create(endOfNarrowTable);
+
+      await table('packages')
+        .texts('tenant', 'id', 'sha256')
+        .integers('created_at')
+        .texts('summary', 'manifest', 'parts')
+        .optionalTexts('hashes')
+        .key('tenant', 'id')
+        .create(end);
+      await index('packages_by_digest', 'packages', ['sha256']).execute();
+      await index('packages_by_time', 'packages', ['tenant', 'created_at', 'id']).execute();
+
+      await table('gateways')
+        .texts('tenant', 'id')
+        .optionalTexts('token_hash')
+        .texts('origin')
+        .integers('enrolled_at')
+        .optionalIntegers('last_seen_at')
+        .optionalTexts('connected_node')
+        .texts('labels', 'desired', 'profile')
+        .key('tenant', 'id')
+        .create(end);
+      await index('gateways_by_node', 'gateways', ['connected_node'])
+        .where(sql.ref('connected_node'), 'is not', null)
+        .execute();
+      await table('gateway_facts')
+        .texts('tenant', 'gateway_id', 'key', 'value')
+        .key('tenant', 'gateway_id', 'key')
+        .create(endOfNarrowTable);
+      await index('gateway_facts_by_value', 'gateway_facts', ['tenant', 'key', 'value', 'gateway_id']).execute();
+
+      await table('enrolment_tokens')
+        .texts('tenant', 'id', 'token_hash')
+        .integers('uses_left')
+        .texts('labels')
+        .integers('created_at', 'expires_at')
+        .key('tenant', 'id')
+        .create(end);
+      await index('enrolment_tokens_by_hash', 'enrolment_tokens', ['tenant', 'token_hash']).unique().execute();
+
+      await table('rollouts')
+        .texts('tenant')
+        .integers('id')
+        .texts('state', 'applications', 'remove', 'selector', 'strategy', 'deadlines')
+        .integers('upgrade')
+        .optionalTexts('plan_cursor')
+        .integers('planned')
+        .texts('blockers')
+        .integers('created_at')
+        .optionalIntegers('ended_at')
+        .key('tenant', 'id')
+        .create(end);
+      await index('rollouts_by_state', 'rollouts', ['state']).execute();
+
+      await table('tasks')
+        .counted('id')
+        .texts('tenant')
+        .integers('rollout')
+        .texts('gateway', 'state', 'strategy')
+        .optionalTexts('delivered_by')
+        .texts('class_key')
+        .optionalTexts('package')
+        .integers('canceling', 'created_at', 'updated_at')
+        .optionalIntegers('ended_at', 'deadline_at')
+        .optionalTexts('message')
+        .create(end);
+      const ended = sql.ref('ended_at');
+      // At most one active task for each rollout and gateway.
+      await index('tasks_active_once', 'tasks', ['tenant', 'rollout', 'gateway'])
+        .unique()
+        .where(ended, 'is', null)
+        .execute();
+      await index('tasks_active', 'tasks', ['tenant', 'gateway', 'id']).where(ended, 'is', null).execute();
+      await index('tasks_due', 'tasks', ['deadline_at']).where(ended, 'is', null).execute();
+      await index('tasks_by_gateway', 'tasks', ['tenant', 'gateway', 'id']).execute();
+      await index('tasks_by_rollout', 'tasks', ['tenant', 'rollout', 'id']).execute();
+      await index('tasks_of_rollout', 'tasks', ['tenant', 'rollout', 'gateway', 'state']).execute();
+
+      await table('task_transitions')
+        .counted('id')
+        .texts('tenant')
+        .integers('task')
+        .texts('state')
+        .integers('at')
+        .texts('messages')
+        .create(end);
+      await index('task_transitions_by_task', 'task_transitions', ['tenant', 'task', 'id']).execute();
+    },
+  };
+}
+
+/** Columns by kind, so that a table reads as a list of names. */
+function tableBuilder(db: Kysely<unknown>, name: string, words: Pick<Words, 'text' | 'integer' | 'counting'>) {
+  let builder: CreateTableBuilder<string, string> = db.schema.createTable(name);
+  const add = (columns: string[], type: RawBuilder<unknown>, optional: boolean) => {
+    for (const column of columns) {
+      builder = builder.addColumn(column, type, (definition) => (optional ? definition : definition.notNull()));
+    }
+    return self;
+  };
+  const self = {
+    texts: (...columns: string[]) => add(columns, words.text, false),
+    optionalTexts: (...columns: string[]) => add(columns, words.text, true),
+    integers: (...columns: string[]) => add(columns, words.integer, false),
+    optionalIntegers: (...columns: string[]) => add(columns, words.integer, true),
+    counted: (column: string) => add([column], words.counting, true),
+    key(...columns: string[]) {
+      builder = builder.addPrimaryKeyConstraint(`${name}_key`, columns);
+      return self;
+    },
+    create: (end: RawBuilder<unknown>) => builder.modifyEnd(end).execute(),
+  };
+  return self;
+}
