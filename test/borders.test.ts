@@ -68,6 +68,8 @@ const BORDERS: Borders = {
 const SCOPE = '@leonore/';
 /** Tests may also use these workspace packages, whatever the root declares, and `@leonore/X/testing` of those they may know. */
 const FOR_TESTS = ['testkit'];
+/** Sources outside of packages: they may know each other and use packages by name. */
+const BESIDE_PACKAGES = ['test', 'scripts'];
 const VAGUE_NAMES = ['util', 'utils', 'helper', 'helpers', 'common', 'misc', 'impl'];
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -120,12 +122,12 @@ async function findBreaches(root: string, borders: Borders): Promise<string[]> {
     if (borders.packages[name]) breaches.push(...(await packageBreaches(root, name, borders)));
     else breaches.push(`packages/${name} has no place in the table of borders; say there whom it may know`);
   }
-  for (const folder of ['test', 'scripts']) {
+  for (const folder of BESIDE_PACKAGES) {
     const paths = await sourceFiles(root, folder);
     for (const path of paths) {
       for (const { specifier } of importsOf(await readFile(join(root, path), 'utf8'))) {
         if (!specifier.startsWith('.')) continue;
-        checkOwnFolder(folder, path, specifier, (what) => breaches.push(`${path} ${what}`));
+        checkTarget(BESIDE_PACKAGES, path, specifier, (what) => breaches.push(`${path} ${what}`));
       }
     }
     breaches.push(...vagueNames(paths));
@@ -166,17 +168,18 @@ function roomOf(name: string, path: string): string | undefined {
 
 type Say = (what: string) => unknown;
 
-/** The path that a relative import names, or undefined after saying why it is none. */
-function checkOwnFolder(home: string, path: string, specifier: string, say: Say): string | undefined {
+/** The path that a relative import names, or undefined after saying why it may not be named. */
+function checkTarget(within: readonly string[], path: string, specifier: string, say: Say): string | undefined {
   const target = posix.join(posix.dirname(path), specifier);
-  if (!target.startsWith(`${home}/`)) say(`imports ${specifier}, which leaves ${home}; use the package's name`);
-  else if (!/\.(ts|tsx|json)$/.test(target)) say(`imports ${specifier} without .ts`);
+  if (!within.some((folder) => target.startsWith(`${folder}/`))) {
+    say(`imports ${specifier}, which leaves ${within.join(' and ')}; use a package's name`);
+  } else if (!/\.(ts|tsx|json)$/.test(target)) say(`imports ${specifier} without .ts`);
   else return target;
   return undefined;
 }
 
 function checkRelative(borders: Borders, name: string, path: string, entry: Import, say: Say): void {
-  const target = checkOwnFolder(`packages/${name}`, path, entry.specifier, say);
+  const target = checkTarget([`packages/${name}`], path, entry.specifier, say);
   const rooms = borders.rooms[name];
   if (target === undefined || !rooms) return;
   const src = `packages/${name}/src/`;

@@ -1,2 +1,6 @@
 #!/usr/bin/env node
-console.log('x');
+import { main } from '../src/main.ts';
+import { processTerminal } from '../src/terminal.ts';
+
+using terminal = processTerminal(process);
+process.exitCode = await main(process.argv.slice(2), terminal);

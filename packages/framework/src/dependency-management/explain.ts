@@ -5,7 +5,7 @@ import { tellFacts } from './facts.ts';
 import type { Fact, Problem } from './problem.ts';
 import type { ResolveRequest } from './request.ts';
 import type { Clause } from './search.ts';
-import { solve } from './solve.ts';
+import { clausesOf, solve } from './solve.ts';
 import { list, nearNames, withRange } from './wording.ts';
 
 export interface Unsolved {
@@ -17,7 +17,7 @@ export interface Unsolved {
 }
 
 export interface ExplainOptions {
-  /** For each single search. */
+  /** For all searches that make the set of facts small, together. */
   readonly stepLimit: number;
   /** Plans another request, to see whether it would do. */
   readonly attempt: (request: ResolveRequest) => InstallPlan | undefined;
@@ -58,7 +58,8 @@ export function explanationText({ summary, facts, suggestions }: Explanation): s
 
 /**
  * Leaves out one fact after the other and keeps only those without which a solution appears. Requests are tried first,
- * so that what cannot be had by itself is told without the others. A search that meets its limit keeps its fact.
+ * so that what cannot be had by itself is told without the others. Past the limit the rest stays as it is: true, but
+ * perhaps more than is needed.
  */
 function minimise(
   { problem, facts, found }: Unsolved,
@@ -66,13 +67,18 @@ function minimise(
 ): { readonly core: ReadonlySet<number>; readonly found: readonly Clause[] } {
   let core = facts;
   let seen = found;
+  let left = stepLimit;
+  let narrowed: Problem = { ...problem, clauses: clausesOf(problem, core) };
   const isRequest = (fact: number): number => (problem.facts[fact]?.kind === 'requested' ? 0 : 1);
   for (const fact of [...facts].toSorted((a, b) => isRequest(a) - isRequest(b) || b - a)) {
+    if (left <= 0) break;
     if (!core.has(fact)) continue;
-    const result = solve(problem, { stepLimit, facts: new Set([...core].filter((other) => other !== fact)) });
+    const result = solve(narrowed, { stepLimit: left, facts: new Set([...core].filter((other) => other !== fact)) });
+    left -= result.steps;
     if (result.kind !== 'none') continue;
     core = result.facts;
     seen = result.found;
+    narrowed = { ...problem, clauses: clausesOf(narrowed, core) };
   }
   return { core, found: seen };
 }

@@ -128,7 +128,8 @@ export function createProblem(request: ResolveRequest, catalogue: Catalogue): Pr
       const all = versionsOf(name);
       const list = all.filter((variable) => ranges.fits(at(variable).parsed, range));
       const absent: Fact = { kind: 'absent', name, range, known: all.length > 0 };
-      demand = addDemand('artifact', name, list, list.length > 0 ? [] : [factOf(`absent ${key}`, () => absent)]);
+      const missing = list.length > 0 ? [] : [factOf(`absent ${all.length > 0 ? key : name}`, () => absent)];
+      demand = addDemand('artifact', name, list, missing);
       artifactDemands.set(key, demand);
     }
     return demand;

@@ -68,7 +68,7 @@ export function search(input: SearchInput): SearchResult {
   const levels = new Int32Array(variables + 1);
   const reasons: (Node | undefined)[] = Array.from({ length: variables + 1 });
   const seen = new Uint8Array(variables + 1);
-  const watches: Node[][] = Array.from({ length: variables * 2 + 2 }, () => []);
+  const watches: (Node[] | undefined)[] = Array.from({ length: variables * 2 + 2 });
   const groupOf: (readonly number[] | undefined)[] = Array.from({ length: variables + 1 });
   for (const group of groups) for (const variable of group) groupOf[variable] = group;
   const trail: number[] = [];
@@ -93,10 +93,16 @@ export function search(input: SearchInput): SearchResult {
     if ((literal & 1) === 0) chosen.push(variable);
   }
 
+  function watch(literal: number, node: Node): void {
+    const watching = watches[literal];
+    if (watching) watching.push(node);
+    else watches[literal] = [node];
+  }
+
   function attach(node: Node): void {
     if (node.literals.length < 2) return;
-    (watches[node.literals[0] as number] as Node[]).push(node);
-    (watches[node.literals[1] as number] as Node[]).push(node);
+    watch(node.literals[0] as number, node);
+    watch(node.literals[1] as number, node);
   }
 
   function backTo(level: number): void {
@@ -134,7 +140,8 @@ export function search(input: SearchInput): SearchResult {
   }
 
   function propagateWatches(falsified: number): Node | undefined {
-    const watching = watches[falsified] as Node[];
+    const watching = watches[falsified];
+    if (!watching) return undefined;
     let kept = 0;
     for (let at = 0; at < watching.length; at++) {
       const node = watching[at] as Node;
@@ -166,7 +173,7 @@ export function search(input: SearchInput): SearchResult {
       if (truth(literal) === -1) continue;
       literals[at] = literals[1] as number;
       literals[1] = literal;
-      (watches[literal] as Node[]).push(node);
+      watch(literal, node);
       return true;
     }
     return false;
@@ -250,6 +257,7 @@ export function search(input: SearchInput): SearchResult {
   for (const clause of input.clauses) {
     const node = nodeOf(clause);
     attach(node);
+    steps++;
     const only = node.literals.length === 1 ? (node.literals[0] as number) : undefined;
     if (only === undefined) continue;
     if (truth(only) === -1) return reasonsOf(node);

@@ -57,12 +57,29 @@ export function solve(problem: Problem, { stepLimit, facts }: SolveOptions): Sea
   return search({
     variables: problem.variables,
     groups: [...versions.values()],
-    clauses: facts ? problem.clauses.filter((clause) => clause.facts.every(inForce)) : problem.clauses,
+    clauses: facts ? clausesOf(problem, facts) : problem.clauses,
     decide,
     check,
     complete,
     stepLimit,
   });
+}
+
+/** Those that stand on the facts in force and speak of what these facts can lead to; the others hold whatever is chosen. */
+export function clausesOf({ clauses, roots, needs }: Problem, facts: ReadonlySet<number>): readonly Clause[] {
+  const reached = new Set<number>();
+  const enter = ({ demand, fact }: Need): void => {
+    if (!facts.has(fact)) return;
+    reached.add(demand.variable);
+    for (const candidate of demand.candidates) reached.add(candidate);
+  };
+  roots.forEach(enter);
+  for (const variable of reached) needs[variable]?.forEach(enter);
+  return clauses.filter(
+    (clause) =>
+      clause.facts.every((fact) => facts.has(fact)) &&
+      clause.literals.every((literal) => (literal & 1) === 0 || reached.has(literal >> 1)),
+  );
 }
 
 /** The best candidate still open, 0 when one is chosen already. */

@@ -7,6 +7,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LeonoreError } from '@leonore/protocol';
+import { explainSqlite } from './sqlite-connection.ts';
 
 export interface GroupCommit extends AsyncDisposable {
   write<T>(work: () => Promise<T>): Promise<T>;
@@ -20,7 +21,6 @@ interface Waiting {
 
 export function createGroupCommit(database: DatabaseSync, options: { maxWorks: number; maxMs: number }): GroupCommit {
   const queue: Waiting[] = [];
-  const inside = new AsyncLocalStorage<{ open: boolean }>();
   let flushing: Promise<void> | undefined;
   let closed = false;
 
@@ -37,8 +37,10 @@ export function createGroupCommit(database: DatabaseSync, options: { maxWorks: n
     const succeeded: { waiting: Waiting; value: unknown }[] = [];
     const until = performance.now() + options.maxMs;
     let next: Waiting | undefined;
+    let begun = false;
     try {
       database.exec('begin immediate');
+      begun = true;
       for (let works = 0; works < options.maxWorks && (works === 0 || performance.now() < until); works++) {
         next = queue.shift();
         if (!next) break;
@@ -51,41 +53,44 @@ export function createGroupCommit(database: DatabaseSync, options: { maxWorks: n
       }
       database.exec('commit');
     } catch (error) {
-      if (database.isTransaction) database.exec('rollback');
-      for (const { waiting } of succeeded) waiting.reject(error);
-      // Without a transaction nobody in the queue can be served: they are told rather than kept waiting.
-      if (next) next.reject(error);
-      else if (succeeded.length === 0) for (const waiting of queue.splice(0, options.maxWorks)) waiting.reject(error);
+      rollBack();
+      const reason = explainSqlite(error);
+      for (const { waiting } of succeeded) waiting.reject(reason);
+      next?.reject(reason);
+      // Nobody in the queue can be served: they are told rather than kept waiting.
+      if (!begun) for (const waiting of queue.splice(0, options.maxWorks)) waiting.reject(reason);
       return;
     }
     for (const { waiting, value } of succeeded) waiting.resolve(value);
   }
 
+  function rollBack(): void {
+    try {
+      if (database.isTransaction) database.exec('rollback');
+    } catch {
+      // The next batch cannot begin then, and says so.
+    }
+  }
+
   async function runAlone(
     work: () => Promise<unknown>,
   ): Promise<{ ok: true; value: unknown } | { ok: false; error: unknown }> {
-    const scope = { open: true };
     try {
       database.exec('savepoint work');
-      const value = await inside.run(scope, work);
+      const value = await work();
       database.exec('release work');
       return { ok: true, value };
     } catch (error) {
       if (database.isTransaction) database.exec('rollback to work; release work');
       return { ok: false, error };
-    } finally {
-      scope.open = false;
     }
   }
 
   return {
     async write<T>(work: () => Promise<T>): Promise<T> {
       if (closed) throw new LeonoreError('server.stopping', 'the database is closed; this node is shutting down');
-      // It would wait for the batch that waits for it.
-      if (inside.getStore()?.open)
-        throw new Error('a write was begun inside another write; use the set that it was given');
       return new Promise<T>((resolve, reject) => {
-        queue.push({ work, resolve: resolve as (value: unknown) => void, reject });
+        queue.push({ work: AsyncLocalStorage.bind(work), resolve: resolve as (value: unknown) => void, reject });
         flushing ??= flush();
       });
     },

@@ -1,15 +1,25 @@
 /**
  * The driver for more than one node: PostgreSQL. Each write is a serializable transaction of its own, run again when it
- * lost against another: so it behaves as SQLite's writes do, one after the other, whichever node they come from.
+ * lost against another: so writes behave as SQLite's do, one after the other, whichever node they come from.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { LeonoreError } from '@leonore/protocol';
-import { Kysely, PostgresDialect, sql } from 'kysely';
+import {
+  Kysely,
+  PostgresDialect,
+  sql,
+  type AbortableOperationOptions,
+  type CompiledQuery,
+  type DatabaseConnection,
+  type QueryResult,
+} from 'kysely';
 import pg from 'pg';
 import type { Repositories, RepositorySet } from '../contract.ts';
 import { migrate } from '../migrations.ts';
 import { createRepositorySet } from '../repository-set.ts';
 import type { Db } from '../schema.ts';
+import { notNested } from './not-nested.ts';
+import { explainPostgres, lostToAnother } from './postgres-errors.ts';
 
 export interface PostgresOptions {
   /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE` */
@@ -17,14 +27,15 @@ export interface PostgresOptions {
   readonly maxConnections?: number;
 }
 
-const MAX_TRIES = 20;
+const MAX_TRIES = 30;
 const MAX_PAUSE_MS = 200;
+const CONNECT_TIMEOUT_MS = 10_000;
 
 export async function openPostgresRepositories({ url, maxConnections = 10 }: PostgresOptions): Promise<Repositories> {
   const pool = new pg.Pool({
     connectionString: url,
     max: maxConnections,
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     types: {
       // Times, sizes and counts, all within 2^53.
       getTypeParser: (oid, format) =>
@@ -33,21 +44,18 @@ export async function openPostgresRepositories({ url, maxConnections = 10 }: Pos
   });
   // A connection that breaks while idle: the pool drops it, and the next query opens another.
   pool.on('error', () => {});
-  const db: Db = new Kysely({ dialect: new PostgresDialect({ pool }) });
+  const db: Db = new Kysely({ dialect: createDialect(pool) });
   let closed = false;
   try {
     await migrate(db, 'postgres');
   } catch (error) {
     await pool.end();
-    throw explain(error);
+    throw error;
   }
 
   return {
     read: createRepositorySet(db),
-    async write(work) {
-      if (closed) throw new LeonoreError('server.stopping', 'the database is closed; this node is shutting down');
-      return serialized(db, work);
-    },
+    write: notNested((work) => serialized(db, work)),
     async ping() {
       await sql`select 1`.execute(db);
     },
@@ -58,6 +66,28 @@ export async function openPostgresRepositories({ url, maxConnections = 10 }: Pos
     },
   };
 }
+
+/** Kysely's dialect whose errors say what an operator can do. */
+function createDialect(pool: pg.Pool): PostgresDialect {
+  return new PostgresDialect({
+    pool: {
+      options: pool.options,
+      end: () => pool.end(),
+      connect: () => (pool.ending ? Promise.reject(stopping()) : pool.connect().catch(explainPostgres)),
+    },
+    onCreateConnection(connection: DatabaseConnection) {
+      const execute = connection.executeQuery.bind(connection);
+      connection.executeQuery = async <R>(query: CompiledQuery, options?: AbortableOperationOptions) =>
+        (await execute(query, options).catch(explainPostgres)) as QueryResult<R>;
+      return Promise.resolve();
+    },
+  });
+}
+
+function stopping(): LeonoreError {
+  return new LeonoreError('server.stopping', 'the database is closed; this node is shutting down');
+}
+
 async function serialized<T>(db: Db, work: (set: RepositorySet) => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
@@ -67,16 +97,8 @@ async function serialized<T>(db: Db, work: (set: RepositorySet) => Promise<T>): 
         .execute((transaction) => work(createRepositorySet(transaction)));
     } catch (error) {
       if (tries === MAX_TRIES || !lostToAnother(error)) throw error;
+      // Full jitter, so that those who met once do not meet again.
       await pause(Math.random() * Math.min(MAX_PAUSE_MS, 2 ** tries));
     }
   }
-}
-
-/** serialization_failure, deadlock_detected (PostgreSQL, appendix A). */
-function lostToAnother(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === '40001' || error.code === '40P01');
-}
-
-function explain(error: unknown): unknown {
-  return error;
 }

@@ -26,6 +26,8 @@ export function toKyselyDatabase(database: DatabaseSync, options: { keptStatemen
       if (database.isOpen) database.close();
     },
     prepare(sql) {
+      if (!database.isOpen)
+        throw new LeonoreError('server.stopping', 'the database is closed; this node is shutting down');
       const known = statements.get(sql);
       const statement = known ?? toKyselyStatement(database.prepare(sql));
       statements.delete(sql);
@@ -53,12 +55,12 @@ function told<T>(call: () => T): T {
   try {
     return call();
   } catch (error) {
-    throw explain(error);
+    throw explainSqlite(error);
   }
 }
 
 /** What an operator can do something about, said so. */
-export function explain(error: unknown): unknown {
+export function explainSqlite(error: unknown): unknown {
   if (error instanceof Error && 'errcode' in error && error.errcode === SQLITE_FULL) {
     return new LeonoreError(
       'storage.full',

@@ -8,6 +8,7 @@ import { migrate } from '../migrations.ts';
 import { createRepositorySet } from '../repository-set.ts';
 import type { Db } from '../schema.ts';
 import { createGroupCommit } from './group-commit.ts';
+import { notNested } from './not-nested.ts';
 import { openConnection, toKyselyDatabase } from './sqlite-connection.ts';
 
 export interface SqliteOptions {
@@ -35,7 +36,7 @@ export async function openSqliteRepositories({ file }: SqliteOptions): Promise<R
 
   return {
     read: createRepositorySet(reader),
-    write: (work) => commits.write(() => work(set)),
+    write: notNested((work) => commits.write(() => work(set))),
     async ping() {
       await sql`select 1`.execute(reader);
     },

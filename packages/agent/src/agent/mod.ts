@@ -1,0 +1,3 @@
+/** The agent: takes tasks and carries them out, whatever happens in between. */
+export type { AgentOptions, AgentTuning } from './options.ts';
+export { runAgent } from './run-agent.ts';

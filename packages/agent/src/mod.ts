@@ -1,0 +1,3 @@
+/** The gateway side of LEONORE: the agent, and its protocol code without a disk for the fleet simulator. */
+export * from './agent/mod.ts';
+export * from './connectivity/mod.ts';

@@ -1,0 +1,141 @@
+/**
+ * Faults that the manifest's schema finds, in words for the one who writes the file: what is wrong and what to write.
+ * Pure; knows schemas only by their shape.
+ */
+import { artifactManifestSchema } from '@leonore/protocol';
+
+export interface ManifestFault {
+  readonly path: readonly PropertyKey[];
+  /** What the fault is about: the value there, or its key. */
+  readonly at: 'key' | 'value';
+  /** To be read after the key. */
+  readonly message: string;
+}
+
+type Issue = NonNullable<ReturnType<typeof artifactManifestSchema.safeParse>['error']>['issues'][number];
+
+const KINDS: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  object: 'keys with values',
+  record: 'keys with values',
+  boolean: 'true or false',
+  array: 'a list',
+};
+
+const EXAMPLES: Readonly<Record<string, string>> = { name: 'sedona-vm', version: '1.2.28' };
+
+/** `root`: the whole manifest as it was read. */
+export function faultsOfIssue(issue: Issue, root: unknown): ManifestFault[] {
+  const { path } = issue;
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => ({ path: [...path, key], at: 'key', message: unknownKey(key, path) }));
+    case 'invalid_key':
+      return [{ path, at: 'key', message: keyWords(issue.issues) }];
+    case 'invalid_type':
+      return [{ path, at: 'value', message: typeWords(issue.expected, path, valueAt(root, path)) }];
+    case 'invalid_union':
+      return [{ path, at: 'value', message: 'must be a number of bytes, or a text like 64MiB' }];
+    case 'invalid_value':
+      return [
+        { path, at: 'value', message: `must be ${oneOf(issue.values.map(String))}, not ${shown(valueAt(root, path))}` },
+      ];
+    case 'too_small':
+      return [{ path, at: 'value', message: `must be at least ${issue.minimum}, not ${shown(valueAt(root, path))}` }];
+    case 'too_big':
+      return [
+        {
+          path,
+          at: 'value',
+          message: `must ${issue.origin === 'string' ? 'have at most' : 'be at most'} ${issue.maximum}${issue.origin === 'string' ? ' characters' : ''}`,
+        },
+      ];
+    default:
+      return [{ path, at: 'value', message: `is ${shown(valueAt(root, path))}, but ${issue.message}` }];
+  }
+}
+
+function unknownKey(key: string, path: readonly PropertyKey[]): string {
+  const known = keysAt(path);
+  const near = known.find((name) => isNear(key.toLowerCase(), name.toLowerCase()));
+  const guess = near === undefined ? '' : `; do you mean "${near}"?`;
+  const where = path.length === 0 ? 'a manifest' : `"${path.join('.')}"`;
+  return `is unknown${guess}${guess === '' ? ';' : ''} the keys of ${where} are ${known.join(', ')}`;
+}
+
+function keyWords(issues: readonly { readonly message: string }[]): string {
+  const message = issues[0]?.message ?? '';
+  if (message.startsWith('Invalid string')) {
+    return 'is no name of an environment variable; those have letters, digits and "_" and begin with no digit';
+  }
+  return `cannot be a key here: ${message}`;
+}
+
+function typeWords(expected: string, path: readonly PropertyKey[], value: unknown): string {
+  const kind = KINDS[expected] ?? expected;
+  const key = String(path.at(-1) ?? '');
+  if (path.length === 0) {
+    const empty = value === null || value === undefined;
+    return `${empty ? 'the manifest is empty' : `the manifest is ${shown(value)}`}; it has keys with values, at least name and version`;
+  }
+  if (value === undefined) return `is missing; write for example ${key}: ${EXAMPLES[key] ?? kind}`;
+  if (value === null) return `has no value; give it ${kind}, or take the line out`;
+  if (expected === 'string' && (typeof value === 'number' || typeof value === 'boolean')) {
+    return `must be a text, but YAML reads ${String(value)} as a ${typeof value}; write it in quotes: ${key}: "${String(value)}"`;
+  }
+  return `must be ${kind}, not ${shown(value)}`;
+}
+
+/** The keys that the schema knows at `path`. */
+function keysAt(path: readonly PropertyKey[]): string[] {
+  let schema: unknown = artifactManifestSchema;
+  for (const key of path) schema = shapeOf(schema)[String(key)];
+  return Object.keys(shapeOf(schema));
+}
+
+/** An object schema's members; those around it (default, optional) are looked through. */
+function shapeOf(schema: unknown): Readonly<Record<string, unknown>> {
+  let inner = schema;
+  for (;;) {
+    if (typeof inner !== 'object' || inner === null) return {};
+    if ('shape' in inner) return inner.shape as Record<string, unknown>;
+    if (!('def' in inner)) return {};
+    inner = (inner.def as { innerType?: unknown }).innerType;
+  }
+}
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  let value = root;
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
+    value = (value as Record<PropertyKey, unknown>)[key];
+  }
+  return value;
+}
+
+function shown(value: unknown): string {
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object' && value !== null) return 'a map of keys';
+  const text = JSON.stringify(value) ?? 'nothing';
+  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
+}
+
+function oneOf(values: readonly string[]): string {
+  return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1) ?? ''}`;
+}
+
+/** At most two letters wrong, missing or too many (Levenshtein), and less than half of the word. */
+function isNear(a: string, b: string): boolean {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (const [i, char] of [...a].entries()) {
+    const next = [i + 1];
+    for (let j = 1; j <= b.length; j++) {
+      const swap = (row[j - 1] ?? 0) + (char === b[j - 1] ? 0 : 1);
+      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return (row[b.length] ?? 0) <= Math.min(2, Math.floor((b.length - 1) / 2));
+}

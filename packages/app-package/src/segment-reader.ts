@@ -1,0 +1,64 @@
+/**
+ * Opens one segment: compressed bytes in, checked entries and digests out. Exactly one gzip member or zstd frame, used
+ * to its last byte. Memory is flat; what the consumer does not take is not decompressed.
+ * Leaves to others: what the digests should be, which entries pass.
+ */
+import { createHash } from 'node:crypto';
+import { pipeline } from 'node:stream/promises';
+import type { Encoding, Sha256 } from '@leonore/protocol';
+import { corrupt } from './archive-fault.ts';
+import { createByteReader } from './byte-reader.ts';
+import { createDecoder, decoderFault } from './compression.ts';
+import { readTar, type TarVisitor } from './tar-reader.ts';
+import { walkZstdFrame } from './zstd-frame.ts';
+
+export interface SegmentDigests {
+  /** Compressed bytes. */
+  readonly size: number;
+  /** SHA-256 of the compressed bytes. */
+  readonly sha256: Sha256;
+  /** SHA-256 of the uncompressed tar. */
+  readonly contentSha256: Sha256;
+}
+
+/** `subject`: what it is, as shown to people. An error of `visit` or of the source ends it as it is. */
+export async function readSegment(
+  source: AsyncIterable<Uint8Array>,
+  options: { readonly encoding: Encoding; readonly subject: string },
+  visit: TarVisitor,
+): Promise<SegmentDigests> {
+  const { encoding, subject } = options;
+  const packed = createHash('sha256');
+  const content = createHash('sha256');
+  const frame = encoding === 'zstd' ? walkZstdFrame(subject) : undefined;
+  const decoder = createDecoder(encoding);
+  let size = 0;
+
+  async function* feed(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of source) {
+      size += chunk.length;
+      packed.update(chunk);
+      frame?.push(chunk);
+      yield chunk;
+    }
+  }
+  async function* hashed(decoded: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of decoded) {
+      content.update(chunk);
+      yield chunk;
+    }
+  }
+
+  try {
+    await pipeline(feed, decoder, async (decoded: AsyncIterable<Buffer>) => {
+      await using bytes = createByteReader(hashed(decoded));
+      await readTar(bytes, subject, visit);
+    });
+  } catch (error) {
+    throw decoderFault(error, subject);
+  }
+  if (decoder.bytesWritten !== size || (frame && frame.length !== size)) {
+    throw corrupt(subject, 'has bytes behind its end');
+  }
+  return { size, sha256: packed.digest('hex') as Sha256, contentSha256: content.digest('hex') as Sha256 };
+}

@@ -1,0 +1,150 @@
+/** `leonore node`: one LEONORE node in this process, until it is told to stop. */
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { LeonoreError } from '@leonore/protocol';
+import { type Command, Option } from 'commander';
+import type { App } from '../app.ts';
+import { createPaint } from '../output/paint.ts';
+import { parseDuration } from '../output/quantities.ts';
+import { parseAddress } from './address.ts';
+
+const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
+
+interface Flags {
+  readonly data: string;
+  readonly http: string;
+  readonly mqtt: string;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
+  readonly databaseUrl?: string;
+  readonly publicUrl?: string;
+  readonly poll?: string;
+  readonly output: 'table' | 'json';
+}
+
+/** What `-o json` writes on stdout, and what is in DATA/node.json, and what a parent process with a channel is sent, once the node answers. */
+export interface NodeReady {
+  readonly pid: number;
+  readonly httpUrl: string;
+  readonly mqttUrl?: string | undefined;
+  readonly adminTokenFile: string;
+}
+
+export function registerNode(parent: Command, app: App): void {
+  parent
+    .command('node')
+    .description(
+      'Run a LEONORE node: repository, API and contact point for gateways in one process, its data in one folder.',
+    )
+    .addOption(new Option('--data <dir>', 'where its data is kept').env('LEONORE_DATA').default('./leonore-data'))
+    .addOption(new Option('--http <host:port>', 'where it serves HTTP').env('LEONORE_HTTP').default('127.0.0.1:8080'))
+    .addOption(
+      new Option('--mqtt <host:port>', 'where it serves MQTT for push; "off" for none')
+        .env('LEONORE_MQTT')
+        .default('127.0.0.1:1883'),
+    )
+    .addOption(
+      new Option('--log-level <level>', 'what to log').choices(LOG_LEVELS).env('LEONORE_LOG_LEVEL').default('info'),
+    )
+    .addOption(
+      new Option('--database-url <url>', 'postgres://... instead of SQLite in the data folder').env(
+        'LEONORE_DATABASE_URL',
+      ),
+    )
+    .option('--public-url <url>', 'what gateways are told to reach it by, when that is not --http')
+    .option('--poll <duration>', 'how often gateways shall poll that do not say so themselves', '5m')
+    .addOption(
+      new Option('-o, --output <format>', 'how to say that it is ready').choices(['table', 'json']).default('table'),
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ leonore node
+  $ leonore node --data /var/lib/leonore --http 0.0.0.0:8080 --mqtt 0.0.0.0:1883
+  $ leonore login http://127.0.0.1:8080 < leonore-data/admin-token
+
+The admin token is made at the first start, in DATA/admin-token. Port 0 takes any free one. Ctrl-C or SIGTERM ends it gracefully.`,
+    )
+    .action((flags: Flags) => runNode(flags, app));
+}
+
+async function runNode(flags: Flags, { terminal }: App): Promise<void> {
+  const http = parseAddress('--http', flags.http);
+  const mqtt = flags.mqtt === 'off' ? undefined : parseAddress('--mqtt', flags.mqtt);
+  const dataDir = resolve(terminal.cwd, flags.data);
+  const { startNode } = await import('@leonore/framework');
+  const options = {
+    dataDir,
+    http,
+    logLevel: flags.logLevel,
+    ...(mqtt ? { mqtt } : {}),
+    ...(flags.databaseUrl ? { databaseUrl: flags.databaseUrl } : {}),
+    ...(flags.publicUrl ? { publicUrl: flags.publicUrl } : {}),
+    ...(flags.poll ? { pollIntervalSeconds: Math.max(1, Math.round(parseDuration(flags.poll) / 1000)) } : {}),
+  };
+  await using node = await startNode(options).catch((error: unknown) => {
+    throw explainStart(error, flags);
+  });
+  const ready: NodeReady = {
+    pid: process.pid,
+    httpUrl: node.httpUrl,
+    mqttUrl: node.mqttUrl,
+    adminTokenFile: node.adminTokenFile,
+  };
+  await using _file = await publishReady(dataDir, ready);
+  announce(ready, flags, terminal);
+  process.send?.(ready);
+  await untilAborted(terminal.signal);
+  terminal.err('stopping: what is under way ends first; Ctrl-C again ends it at once');
+}
+
+/** `node.json` in its folder says where a running node is, for scripts that let it choose its ports. */
+async function publishReady(dataDir: string, ready: NodeReady): Promise<AsyncDisposable> {
+  const file = join(dataDir, 'node.json');
+  await writeFile(`${file}.new`, `${JSON.stringify(ready)}\n`);
+  await rename(`${file}.new`, file);
+  return { [Symbol.asyncDispose]: () => rm(file, { force: true }) };
+}
+
+function announce(ready: NodeReady, flags: Flags, terminal: App['terminal']): void {
+  if (flags.output === 'json') {
+    terminal.out(JSON.stringify(ready));
+    return;
+  }
+  const paint = createPaint(terminal.errColour);
+  terminal.err(
+    `LEONORE node at ${paint.address(ready.httpUrl)}${ready.mqttUrl ? `, push at ${paint.address(ready.mqttUrl)}` : ', without push'}`,
+  );
+  terminal.err(`  API reference  ${ready.httpUrl}/api/docs`);
+  terminal.err(`  admin token    ${ready.adminTokenFile}`);
+  terminal.err(`  log in with    leonore login ${ready.httpUrl} < ${ready.adminTokenFile}`);
+}
+
+function explainStart(error: unknown, flags: Flags): unknown {
+  const { code, port } = error as { code?: string; port?: number };
+  if (code === 'EADDRINUSE') {
+    const which = port !== undefined && flags.mqtt.endsWith(`:${port}`) ? '--mqtt' : '--http';
+    return new LeonoreError(
+      'config.invalid',
+      `port ${port ?? ''} is taken; another node may be running here, or choose another port with ${which}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (code === 'EACCES' || code === 'EROFS') {
+    return new LeonoreError(
+      'config.invalid',
+      `${(error as Error).message}; choose another folder with --data or another port`,
+      { cause: error },
+    );
+  }
+  return error;
+}
+
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((done) => {
+    if (signal.aborted) done();
+    else signal.addEventListener('abort', () => done(), { once: true });
+  });
+}

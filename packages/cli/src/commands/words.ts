@@ -1,0 +1,59 @@
+/** Reads the words of a call: counts, labels, names with versions. Each fault is a `cli.usage` that says how it reads. */
+import { type Labels, labelsSchema, LeonoreError } from '@leonore/protocol';
+import { InvalidArgumentError } from 'commander';
+import { harmless } from '../output/paint.ts';
+
+/** For options that may be given again. */
+export function collectValues(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
+export function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It is a whole number from 1 on.');
+  return Number(text);
+}
+
+/** `site=vienna` words as labels. */
+export function parseLabels(words: readonly string[]): Labels {
+  const entries = words.map((word) => {
+    const at = word.indexOf('=');
+    if (at <= 0) throw new LeonoreError('cli.usage', `"${word}" is no label; it reads like site=vienna`);
+    return [word.slice(0, at), word.slice(at + 1)] as const;
+  });
+  return checkLabels(Object.fromEntries(entries));
+}
+
+/** `site=vienna` sets, `site-` takes away: as a merge patch. */
+export function parseLabelChanges(words: readonly string[]): Record<string, string | null> {
+  const removed = words.filter((word) => !word.includes('=') && word.endsWith('-')).map((word) => word.slice(0, -1));
+  const set = parseLabels(words.filter((word) => word.includes('=') || !word.endsWith('-')));
+  checkLabels(Object.fromEntries(removed.map((key) => [key, ''])));
+  return { ...set, ...Object.fromEntries(removed.map((key) => [key, null])) };
+}
+
+function checkLabels(labels: Record<string, string>): Labels {
+  const parsed = labelsSchema.safeParse(labels);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const key = issue?.path.map(String).join('.') ?? '';
+  const why = issue?.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue?.message;
+  throw new LeonoreError('cli.usage', `the label "${key}" cannot be set: ${why}`);
+}
+
+export function formatLabels(labels: Labels): string {
+  return harmless(
+    Object.entries(labels)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(','),
+  );
+}
+
+/** `NAME` or `NAME@VERSION`. */
+export function parseNameAndVersion(text: string): { name: string; version: string | undefined } {
+  const at = text.indexOf('@');
+  if (at < 0) return { name: text, version: undefined };
+  if (at === 0 || at === text.length - 1) {
+    throw new LeonoreError('cli.usage', `"${text}" is no artifact; it reads like svm or svm@1.2.28`);
+  }
+  return { name: text.slice(0, at), version: text.slice(at + 1) };
+}

@@ -1,0 +1,164 @@
+/**
+ * For tests only: every set of versions that fulfils a request, by trying all of them. Shares no code with the resolver.
+ * With `inForce` it answers the same for a part of the facts, the way explanations name them.
+ */
+import type { Artifact, ExplanationFact } from '@leonore/protocol';
+import semver from 'semver';
+import type { ResolveRequest } from './request.ts';
+
+type FactName = Pick<ExplanationFact, 'kind' | 'subject' | 'object'>;
+export type InForce = (fact: FactName) => boolean;
+/** Name to version. */
+export type Model = ReadonlyMap<string, string>;
+
+interface Version {
+  readonly name: string;
+  readonly version: string;
+  readonly build: Artifact | undefined;
+  readonly builds: readonly Artifact[];
+  readonly installed: boolean;
+  readonly blocked: 'platform' | 'withdrawn' | undefined;
+}
+
+export function allModels(
+  request: ResolveRequest,
+  artifacts: readonly Artifact[],
+  inForce: InForce = () => true,
+): Model[] {
+  const names = new Set([
+    ...artifacts.map(({ manifest }) => manifest.name as string),
+    ...request.installed.map(({ name }) => name as string),
+  ]);
+  const versions = new Map([...names].map((name) => [name, versionsOf(name, request, artifacts)]));
+  const models: Model[] = [];
+  const walk = (rest: readonly string[], chosen: readonly Version[]): void => {
+    const [name, ...others] = rest;
+    if (name === undefined) {
+      if (isValid(chosen, request, versions, inForce))
+        models.push(new Map(chosen.map((one) => [one.name, one.version])));
+      return;
+    }
+    walk(others, chosen);
+    for (const version of versions.get(name) ?? []) {
+      if (version.blocked && inForce({ kind: version.blocked, subject: name })) continue;
+      walk(others, [...chosen, version]);
+    }
+  };
+  walk([...names], []);
+  return models;
+}
+
+/** Best first, as the resolver promises it. */
+export function preference(name: string, request: ResolveRequest, artifacts: readonly Artifact[]): readonly string[] {
+  const all = versionsOf(name, request, artifacts).toSorted((a, b) => semver.rcompare(a.version, b.version));
+  const last = (one: Version) => request.upgrade && one.installed && one.build?.withdrawnAt !== undefined;
+  const first = (one: Version) => !request.upgrade && one.installed;
+  const ordered = [...all.filter(first), ...all.filter((one) => !first(one) && !last(one)), ...all.filter(last)];
+  return ordered.map(({ version }) => version);
+}
+
+function versionsOf(name: string, request: ResolveRequest, artifacts: readonly Artifact[]): Version[] {
+  const builds = artifacts.filter(({ manifest }) => manifest.name === name);
+  const installed = request.installed.find((one) => one.name === name)?.version;
+  const texts = new Set(builds.map(({ manifest }) => manifest.version));
+  if (installed !== undefined) texts.add(installed);
+  return [...texts].map((version) => {
+    const these = builds.filter(({ manifest }) => manifest.version === version);
+    const count = ({ manifest }: Artifact) => Object.keys(manifest.platform).length;
+    const fitting = these
+      .filter(({ manifest: { platform } }) =>
+        (['os', 'arch', 'libc'] as const).every((key) => !platform[key] || platform[key] === request.platform[key]),
+      )
+      .toSorted((a, b) => count(b) - count(a));
+    const isInstalled = version === installed;
+    const build =
+      fitting.find(({ withdrawnAt }) => withdrawnAt === undefined) ?? (isInstalled ? fitting[0] : undefined);
+    const unknown = isInstalled && these.length === 0;
+    const blocked = build || unknown ? undefined : fitting.length > 0 ? 'withdrawn' : 'platform';
+    return { name, version, build, builds: these, installed: isInstalled, blocked };
+  });
+}
+
+function isValid(
+  chosen: readonly Version[],
+  request: ResolveRequest,
+  versions: ReadonlyMap<string, readonly Version[]>,
+  inForce: InForce,
+): boolean {
+  const meets = (name: string, range: string): Version[] | 'nothing to meet' => {
+    const exists = (versions.get(name) ?? []).some((one) => semver.satisfies(one.version, range));
+    const kind = (versions.get(name) ?? []).length > 0 ? 'no-version' : 'unknown';
+    const fact =
+      kind === 'unknown' ? ({ kind, subject: name } as const) : ({ kind, subject: name, object: range } as const);
+    if (!exists && !inForce(fact)) return 'nothing to meet';
+    return chosen.filter((one) => one.name === name && semver.satisfies(one.version, range));
+  };
+  for (const { name, range } of request.applications) {
+    if (!inForce({ kind: 'requested', subject: name, object: range })) continue;
+    if (meets(name, range).length === 0) return false;
+  }
+  /** For each component the alternatives of each of its needs. */
+  const needs = new Map<Version, Version[][]>();
+  for (const one of chosen) {
+    const lists: Version[][] = [];
+    needs.set(one, lists);
+    const manifest = one.build?.manifest;
+    if (!manifest) continue;
+    for (const [name, range] of Object.entries(manifest.requires.artifacts)) {
+      if (!inForce({ kind: 'requires', subject: one.name, object: name })) continue;
+      const met = meets(name, range);
+      if (met !== 'nothing to meet') lists.push(met);
+    }
+    for (const [capability, range] of Object.entries(manifest.requires.capabilities)) {
+      if (!inForce({ kind: 'capability', subject: one.name, object: capability })) continue;
+      const has = request.capabilities[capability];
+      if (has !== undefined && semver.satisfies(number(has), range, { includePrerelease: true })) continue;
+      lists.push(chosen.filter((other) => provides(other, capability, range, one, request)));
+    }
+    for (const [name, range] of Object.entries(manifest.conflicts)) {
+      if (!inForce({ kind: 'conflict', subject: one.name, object: name })) continue;
+      const hit = (other: Version) => semver.satisfies(other.version, range, { includePrerelease: true });
+      if (chosen.some((other) => other.name === name && hit(other))) return false;
+    }
+  }
+  if ([...needs.values()].flat().some((list) => list.length === 0)) return false;
+  return withinBudget(chosen, request, inForce) && (!inForce({ kind: 'cycle' }) || hasOrder(needs));
+}
+
+function provides(other: Version, capability: string, range: string, needy: Version, request: ResolveRequest): boolean {
+  if (other.name === needy.name) return false;
+  const builds = other.build ? [other.build] : other.builds;
+  const text = builds.map(({ manifest }) => manifest.provides[capability]).find((value) => value !== undefined);
+  if (text === undefined || !semver.satisfies(number(text), range)) return false;
+  if (other.installed || semver.prerelease(other.version) === null) return true;
+  const asked = request.applications.filter(({ name }) => name === other.name).map((one) => one.range);
+  const named = Object.entries(needy.build?.manifest.requires.artifacts ?? {}).find(([name]) => name === other.name);
+  return [...asked, ...(named ? [named[1]] : [])].some((one) => semver.satisfies(other.version, one));
+}
+
+function number(text: string): string {
+  return semver.valid(text) ?? semver.coerce(text)?.version ?? '';
+}
+
+function withinBudget(chosen: readonly Version[], { resources }: ResolveRequest, inForce: InForce): boolean {
+  const sum = (bytes: (build: Artifact) => number, some: readonly Version[]) =>
+    some.reduce((total, { build }) => total + (build ? bytes(build) : 0), 0);
+  const memory = sum(({ manifest }) => manifest.requires.resources.memory ?? 0, chosen);
+  const disk = sum(
+    ({ unpackedSize, manifest }) => Math.max(unpackedSize, manifest.requires.resources.disk ?? 0),
+    chosen.filter(({ installed }) => !installed),
+  );
+  if (inForce({ kind: 'resource', subject: 'memory' }) && memory > (resources?.memory ?? Infinity)) return false;
+  return !(inForce({ kind: 'resource', subject: 'disk' }) && disk > (resources?.disk ?? Infinity));
+}
+
+function hasOrder(needs: ReadonlyMap<Version, Version[][]>): boolean {
+  const placed = new Set<Version>();
+  for (let before = -1; before !== placed.size; ) {
+    before = placed.size;
+    for (const [one, lists] of needs) {
+      if (lists.every((list) => list.some((other) => placed.has(other)))) placed.add(one);
+    }
+  }
+  return placed.size === needs.size;
+}

@@ -1,0 +1,273 @@
+/** The resolver against brute force on small random repositories. LEONORE_FUZZ_RUNS asks for more of them. */
+import type { Artifact, InstallPlan } from '@leonore/protocol';
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import semver from 'semver';
+import { allModels, preference, type Model } from './brute-force.ts';
+import { artifact, installed, request } from './generate.ts';
+import { createCatalogue, gatewayClassKey, resolve, type ResolveRequest } from './mod.ts';
+
+const numRuns = Number(process.env['LEONORE_FUZZ_RUNS'] ?? 400);
+const NAMES = ['a', 'b', 'c', 'd'];
+const RANGES = ['*', '^1.0.0', '>=1.1.0', '^2.0.0', '<2.0.0', '1.0.0', '>=3.0.0-beta.1', '>=4'];
+const range = fc.constantFrom(...RANGES);
+
+interface Shape {
+  readonly capabilities: boolean;
+  readonly obstacles: boolean;
+}
+interface Case {
+  readonly artifacts: readonly Artifact[];
+  readonly request: ResolveRequest;
+}
+
+const build = (name: string, { capabilities, obstacles }: Shape) => {
+  const others = fc.constantFrom(...NAMES.filter((other) => other !== name));
+  const some = <T>(value: fc.Arbitrary<T>, maxKeys: number) => fc.dictionary(others, value, { maxKeys });
+  const able = (value: fc.Arbitrary<string>) =>
+    capabilities ? fc.dictionary(fc.constantFrom('x', 'y'), value, { maxKeys: 1 }) : fc.constant({});
+  const rarely = <T>(value: fc.Arbitrary<T>, otherwise: T) =>
+    obstacles ? fc.option(value, { nil: otherwise, freq: 4 }) : fc.constant(otherwise);
+  return fc.record({
+    version: fc.constantFrom('1.0.0', '1.1.0', '2.0.0', '2.0.0', '3.0.0-beta.1'),
+    requires: fc.record({
+      artifacts: some(range, 2),
+      capabilities: able(fc.constantFrom('*', '>=2', '^1.0.0')),
+      resources: fc.record({ memory: fc.nat(4), disk: fc.nat(2) }),
+    }),
+    provides: able(fc.constantFrom('1', '2.0', '3.1.0')),
+    conflicts: rarely(some(range, 1), {}),
+    platform: rarely(
+      fc.constantFrom<Record<string, string>>({ libc: 'musl' }, { arch: 'arm64' }, { os: 'linux', arch: 'x64' }),
+      {},
+    ),
+    unpackedSize: fc.nat(4),
+    withdrawn: rarely(fc.constantFrom<string | undefined>('bad'), undefined),
+  });
+};
+
+const cases = (shape: Shape): fc.Arbitrary<Case> =>
+  fc
+    .record({
+      builds: fc.tuple(...NAMES.map((name) => fc.array(build(name, shape), { maxLength: 4 }))),
+      applications: fc.array(
+        fc.record({ name: fc.constantFrom(...NAMES, 'a', 'a'), range: fc.option(range, { nil: '*' }) }),
+        { minLength: 1, maxLength: 3 },
+      ),
+      installed: fc.uniqueArray(
+        fc.record({
+          name: fc.constantFrom(...NAMES, 'e'),
+          version: fc.constantFrom('1.0.0', '1.1.0', '2.0.0', '2.5.0'),
+          requested: fc.boolean(),
+        }),
+        { maxLength: 3, selector: ({ name }) => name },
+      ),
+      capabilities: fc.dictionary(fc.constantFrom('x', 'y'), fc.constantFrom('1.8', '2'), { maxKeys: 1 }),
+      memory: fc.option(fc.nat(12), { nil: undefined }),
+      disk: fc.option(fc.nat(12), { nil: undefined }),
+      upgrade: fc.boolean(),
+    })
+    .map((made) => {
+      const artifacts = made.builds.flatMap((list, index) => {
+        const unique = new Map(list.map((one) => [`${one.version} ${JSON.stringify(one.platform)}`, one]));
+        return [...unique.values()].map(({ version, withdrawn, ...rest }) =>
+          artifact(`${NAMES[index]} ${version}`, { ...rest, ...(withdrawn === undefined ? {} : { withdrawn }) }),
+        );
+      });
+      return {
+        artifacts,
+        request: request(
+          made.applications.map((one) => `${one.name} ${one.range}`),
+          {
+            installed: installed(
+              ...made.installed.map((one) => `${one.name} ${one.version}${one.requested ? ' requested' : ''}`),
+            ),
+            capabilities: shape.capabilities ? made.capabilities : {},
+            resources: {
+              ...(made.memory === undefined ? {} : { memory: made.memory }),
+              ...(made.disk === undefined ? {} : { disk: made.disk }),
+            },
+            upgrade: made.upgrade,
+          },
+        ),
+      };
+    });
+
+const everything = cases({ capabilities: true, obstacles: true });
+
+function modelOf(plan: InstallPlan): Model {
+  return new Map(plan.steps.map(({ name, version }) => [name, version]));
+}
+const textOf = (model: Model): string =>
+  [...model]
+    .map(([name, version]) => `${name} ${version}`)
+    .toSorted()
+    .join();
+
+test('a plan is there exactly when brute force finds one, and it is one of those', () => {
+  fc.assert(
+    fc.property(everything, ({ artifacts, request }) => {
+      const resolution = resolve(request, createCatalogue(artifacts, 1));
+      const models = allModels(request, artifacts);
+      assert.equal(resolution.outcome, models.length > 0 ? 'plan' : 'unsatisfiable');
+      if (resolution.outcome === 'plan') assert.ok(new Set(models.map(textOf)).has(textOf(modelOf(resolution.plan))));
+    }),
+    { numRuns },
+  );
+});
+
+test('the requested applications get the best versions there are, the first one first', () => {
+  fc.assert(
+    fc.property(everything, ({ artifacts, request }) => {
+      const resolution = resolve(request, createCatalogue(artifacts, 1));
+      if (resolution.outcome !== 'plan') return;
+      let models = allModels(request, artifacts);
+      const model = modelOf(resolution.plan);
+      for (const { name } of request.applications) {
+        const order = preference(name, request, artifacts);
+        const best = Math.min(...models.map((one) => order.indexOf(one.get(name) ?? '')));
+        assert.equal(model.get(name), order[best]);
+        models = models.filter((one) => one.get(name) === order[best]);
+      }
+    }),
+    { numRuns },
+  );
+});
+
+test('no dependency could be better with all else as it is', () => {
+  fc.assert(
+    fc.property(cases({ capabilities: false, obstacles: true }), ({ artifacts, request }) => {
+      const resolution = resolve(request, createCatalogue(artifacts, 1));
+      if (resolution.outcome !== 'plan') return;
+      const models = new Set(allModels(request, artifacts).map(textOf));
+      const model = modelOf(resolution.plan);
+      for (const [name, version] of model) {
+        const order = preference(name, request, artifacts);
+        for (const better of order.slice(0, order.indexOf(version))) {
+          assert.ok(!models.has(textOf(new Map([...model, [name, better]]))), `${name} ${better} would do`);
+        }
+      }
+    }),
+    { numRuns },
+  );
+});
+
+test('a plan holds what is needed and nothing else, in an order that works, and accounts for all that is installed', () => {
+  fc.assert(
+    fc.property(everything, ({ artifacts, request }) => {
+      const resolution = resolve(request, createCatalogue(artifacts, 1));
+      if (resolution.outcome !== 'plan') return;
+      const { steps, remove } = resolution.plan;
+      const done = new Set<string>();
+      const needed = new Set<string>(request.applications.map(({ name }) => name));
+      for (const step of steps) {
+        for (const other of step.after) assert.ok(done.has(other), `${step.name} comes before ${other}`);
+        done.add(step.name);
+        const build = artifacts.find(({ contentSha256 }) => contentSha256 === step.contentSha256);
+        for (const name of Object.keys(build?.manifest.requires.artifacts ?? {}))
+          assert.ok(step.after.includes(name as never));
+        const before = request.installed.find(({ name }) => name === step.name)?.version;
+        const action = before === undefined ? 'install' : before === step.version ? 'keep' : 'update';
+        assert.equal(step.action, action);
+        assert.equal(step.from, action === 'update' ? before : undefined);
+        assert.equal(
+          step.requested,
+          request.applications.some(({ name }) => name === step.name),
+        );
+        if (action !== 'keep') assert.equal(build?.withdrawnAt, undefined);
+        if (action !== 'keep') assert.ok(build);
+        assert.notEqual(step.because, '');
+      }
+      for (const step of steps.toReversed()) {
+        assert.ok(needed.has(step.name), `nobody needs ${step.name}`);
+        for (const other of step.after) needed.add(other);
+      }
+      const gone = request.installed.filter(({ name }) => !done.has(name));
+      assert.deepEqual(remove.map(({ name }) => name).toSorted(), gone.map(({ name }) => name).toSorted());
+    }),
+    { numRuns },
+  );
+});
+
+test('an explanation is enough by itself, and without any one of its facts there is a solution', () => {
+  fc.assert(
+    fc.property(everything, ({ artifacts, request }) => {
+      const resolution = resolve(request, createCatalogue(artifacts, 1));
+      if (resolution.outcome !== 'unsatisfiable') return;
+      const { facts } = resolution.explanation;
+      const keyOf = (fact: { kind: string; subject?: string | undefined; object?: string | undefined }) =>
+        `${fact.kind} ${fact.subject} ${fact.object}`;
+      const keys = facts.map(keyOf);
+      assert.equal(new Set(keys).size, keys.length);
+      const solvable = (some: readonly string[]) => {
+        const inForce = new Set(some);
+        return allModels(request, artifacts, (fact) => inForce.has(keyOf(fact))).length > 0;
+      };
+      assert.ok(!solvable(keys), 'these facts alone leave a solution');
+      for (const key of keys) assert.ok(solvable(keys.filter((other) => other !== key)), `${key} is superfluous`);
+      for (const { text } of facts) assert.match(text, /^\S.*\S$/);
+    }),
+    { numRuns },
+  );
+});
+
+test('the order in which things are given does not matter, save that of the applications', () => {
+  const shuffled = everything.chain((one) =>
+    fc.record({
+      one: fc.constant(one),
+      artifacts: fc.shuffledSubarray([...one.artifacts], { minLength: one.artifacts.length }),
+      installed: fc.shuffledSubarray([...one.request.installed], { minLength: one.request.installed.length }),
+    }),
+  );
+  fc.assert(
+    fc.property(shuffled, ({ one, artifacts, installed }) => {
+      const other = { ...one.request, installed };
+      const turned = artifacts.map((entry) => ({ ...entry, manifest: turnRound(entry.manifest) }));
+      assert.deepEqual(
+        resolve(other, createCatalogue(turned, 2)),
+        resolve(one.request, createCatalogue(one.artifacts, 1)),
+      );
+      assert.equal(gatewayClassKey(other), gatewayClassKey(one.request));
+    }),
+    { numRuns },
+  );
+});
+
+test('once a plan is carried out, the same request changes nothing', () => {
+  fc.assert(
+    fc.property(everything, ({ artifacts, request }) => {
+      const catalogue = createCatalogue(artifacts, 1);
+      const resolution = resolve(request, catalogue);
+      if (resolution.outcome !== 'plan') return;
+      const after = resolution.plan.steps.map(({ name, version, requested }) => ({ name, version, requested }));
+      const again = resolve({ ...request, installed: after, upgrade: false }, catalogue);
+      assert.equal(again.outcome, 'plan');
+      if (again.outcome !== 'plan') return;
+      assert.deepEqual(again.plan.remove, []);
+      assert.ok(again.plan.steps.every(({ action }) => action === 'keep'));
+    }),
+    { numRuns },
+  );
+});
+
+test('versions in a plan are inside every range that asks for them', () => {
+  fc.assert(
+    fc.property(everything, ({ artifacts, request }) => {
+      const resolution = resolve(request, createCatalogue(artifacts, 1));
+      if (resolution.outcome !== 'plan') return;
+      const model = modelOf(resolution.plan);
+      for (const { name, range } of request.applications) assert.ok(semver.satisfies(model.get(name) ?? '', range));
+    }),
+    { numRuns },
+  );
+});
+
+function turnRound<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .toReversed()
+      .map(([key, inner]) => [key, turnRound(inner as unknown)]),
+  ) as T;
+}
