@@ -7,7 +7,9 @@ import { startNodeProcess, temporaryFolder, type NodeProcess } from '@leonore/te
 
 interface OpenApi {
   readonly openapi: string;
-  readonly paths: Readonly<Record<string, Readonly<Record<string, { summary?: string; tags?: string[]; responses?: object }>>>>;
+  readonly paths: Readonly<
+    Record<string, Readonly<Record<string, { summary?: string; tags?: string[]; responses?: object }>>>
+  >;
   readonly components: { readonly schemas: Readonly<Record<string, unknown>> };
 }
 
@@ -95,11 +97,21 @@ describe('the OpenAPI document', () => {
     const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => ({ method: method.toUpperCase(), path })),
     );
-    const expected = operations.filter(({ method, path }) => !(method === 'PATCH' && path.startsWith('/api/v1/uploads/')));
+    const expected = operations.filter(
+      ({ method, path }) => !(method === 'PATCH' && path.startsWith('/api/v1/uploads/')),
+    );
     assert.ok(expected.length > 25);
-    const missing = expected.filter(({ method, path }) => ![...sent].some((call) => call.startsWith(`${method} `) && pattern(path).test(call.split(' ')[1] ?? '')));
+    const missing = expected.filter(
+      ({ method, path }) =>
+        ![...sent].some((call) => call.startsWith(`${method} `) && pattern(path).test(call.split(' ')[1] ?? '')),
+    );
     assert.deepEqual(missing, [], 'operations without a client call');
-    const unknown = [...sent].filter((call) => !operations.some(({ method, path }) => call.startsWith(`${method} `) && pattern(path).test(call.split(' ')[1] ?? '')));
+    const unknown = [...sent].filter(
+      (call) =>
+        !operations.some(
+          ({ method, path }) => call.startsWith(`${method} `) && pattern(path).test(call.split(' ')[1] ?? ''),
+        ),
+    );
     assert.deepEqual(unknown, [], 'client calls without an operation');
   });
 });

@@ -1,7 +1,7 @@
 /** Agents and nodes that die at bad moments, gateways that are away. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -60,6 +60,11 @@ describe('an agent that is killed during a download', () => {
       strategy: 'pull',
     });
     await waitFor('a third of the download', () => proxy.packageBytes() >= size / 3, { describe: agent.output });
+    // What reached the disk is what can be gone on from.
+    await waitFor(
+      'it to be on the disk',
+      async () => (await bytesBelow(join(folder.path, 'downloads'))) >= proxy.packageBytes(),
+    );
     await agent.kill('SIGKILL');
     proxy.limit(Number.POSITIVE_INFINITY);
     agent = start();
@@ -94,8 +99,7 @@ case "$LEONORE_GATEWAY_ID" in gw-1|gw-2) n=0; while [ ! -e "${gate}" ] && [ $n -
         async () => (await site.client.rollouts.get(rollout.id)).counts.installing === 2,
       );
       await site.restartNode('SIGKILL');
-      const { execFileSync } = await import('node:child_process');
-      execFileSync('touch', [gate]);
+      await writeFile(gate, '');
       const { tasks } = await site.ended(rollout);
       assert.deepEqual(
         tasks.map(({ state }) => state),
@@ -159,7 +163,6 @@ describe('a gateway that was flashed again', () => {
     await site.publish(service('meter', '1.0.0'));
     await site.provision({ applications: [{ name: 'meter' }], selector: '*' });
     await agent.process.kill('SIGTERM');
-    const { rm } = await import('node:fs/promises');
     await rm(join(agent.root, 'components'), { recursive: true });
     await agent.restart();
     await waitFor(
@@ -173,6 +176,14 @@ describe('a gateway that was flashed again', () => {
     assert.equal(await readFile(join(agent.root, 'components/meter/current/binary/version.txt'), 'utf8'), '1.0.0\n');
   });
 });
+
+async function bytesBelow(dir: string): Promise<number> {
+  const entries = await readdir(dir, { withFileTypes: true }).catch(() => []);
+  const sizes = entries
+    .filter((entry) => entry.isFile())
+    .map(async (entry) => (await stat(join(dir, entry.name))).size);
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
 
 /** A proxy that counts package bytes and stops passing them on past a limit. */
 async function slowProxy(target: string) {

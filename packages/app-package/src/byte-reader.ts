@@ -50,9 +50,12 @@ export function createByteReader(source: AsyncIterable<Uint8Array>, options: Byt
       const answer = asked ?? ask();
       asked = undefined;
       const next = await untilAborted(answer, signal);
-      if (next.done) ended = true;
-      else current = next.value;
-      onRead?.(current.length);
+      if (next.done) {
+        ended = true;
+      } else {
+        current = next.value;
+        onRead?.(current.length);
+      }
     }
     return current.length > 0;
   }

@@ -2,12 +2,25 @@
  * Reads `leonore.yaml`. All faults are told at once, each with file, line, column and key.
  * Leaves to others: what a manifest may say (the schema in protocol), how a fault of the schema reads (manifest-words.ts).
  */
-import { isAlias, isMap, isSeq, LineCounter, parseDocument, type Document, type Node, type Pair } from 'yaml';
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Document,
+  type Node,
+  type Pair,
+} from 'yaml';
 import { artifactManifestSchema, LeonoreError, type ArtifactManifest } from '@leonore/protocol';
 import { faultsOfIssue, type ManifestFault } from './manifest-words.ts';
 
 const MAX_CHARACTERS = 262_144;
 const MAX_ALIASES = 100;
+/** Some slips make the YAML reader stumble over everything that follows. */
+const MAX_FAULTS = 50;
 
 interface PlacedFault {
   readonly line: number;
@@ -34,24 +47,41 @@ export function parseManifest(text: string, source: string): ArtifactManifest {
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
 
-  const syntax = [...document.errors, ...document.warnings].map((error) => ({
+  const syntax: PlacedFault[] = [...document.errors, ...document.warnings].map((error) => ({
     ...place(error.pos[0]),
     key: '',
     message: syntaxWords(error.code, error.message),
   }));
-  const isReadable = document.errors.every(({ code }) => code === 'DUPLICATE_KEY');
-  if (!isReadable) throw refusal(source, syntax);
+  if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) throw refusal(source, syntax);
+  const dangling = danglingAliases(document).map(({ offset, message }) => ({ ...place(offset), key: '', message }));
+  if (dangling.length > 0) throw refusal(source, [...syntax, ...dangling]);
   const value = toValue(document, source, syntax);
+  const written = (path: readonly PropertyKey[]): string => {
+    const node = document.getIn(path, true);
+    return isScalar(node) ? (node.source ?? String(node.value)) : '';
+  };
   const parsed = artifactManifestSchema.safeParse(value);
   if (parsed.success && syntax.length === 0) return parsed.data;
   const faults = (parsed.error?.issues ?? []).flatMap((issue) =>
-    faultsOfIssue(issue, value).map((fault) => ({
+    faultsOfIssue(issue, value, written).map((fault) => ({
       ...place(offsetOf(document, fault)),
       key: fault.path.join('.'),
       message: fault.message,
     })),
   );
   throw refusal(source, [...syntax, ...faults]);
+}
+
+function danglingAliases(document: Document.Parsed): { offset: number; message: string }[] {
+  const found: { offset: number; message: string }[] = [];
+  visit(document, {
+    Alias(_key, alias) {
+      if (alias.resolve(document)) return;
+      const message = `*${alias.source} refers to an anchor that is not there; a text that begins with * stands in quotes`;
+      found.push({ offset: alias.range?.[0] ?? 0, message });
+    },
+  });
+  return found;
 }
 
 function toValue(document: Document.Parsed, source: string, syntax: readonly PlacedFault[]): unknown {
@@ -98,6 +128,8 @@ function syntaxWords(code: string, message: string): string {
       return 'is indented with a tab; YAML takes spaces only';
     case 'DUPLICATE_KEY':
       return 'has a key that is there already; keep one of them';
+    case 'NON_STRING_KEY':
+      return 'has a key that is no text';
     case 'MULTIPLE_DOCS':
       return 'begins a second document ("---"); a manifest is one';
     default:
@@ -106,10 +138,19 @@ function syntaxWords(code: string, message: string): string {
 }
 
 function refusal(source: string, faults: readonly PlacedFault[], cause?: unknown): LeonoreError {
-  const sorted = faults.toSorted((a, b) => a.line - b.line || a.column - b.column);
+  const sorted = faults
+    .toSorted((a, b) => a.line - b.line || a.column - b.column)
+    .filter(isNew)
+    .slice(0, MAX_FAULTS);
   const lines = sorted.map(({ line, column, key, message }) => {
-    return `${source}:${line}:${column}: ${key === '' ? '' : `${key} `}${message}`;
+    return `${source}:${line}:${column}: ${key === '' ? '' : `${key}: `}${message}`;
   });
   const text = lines.length === 1 ? (lines[0] ?? '') : [`${source} has ${lines.length} faults:`, ...lines].join('\n  ');
   return new LeonoreError('manifest.invalid', text, { cause, details: { source, faults: sorted } });
+}
+
+/** Of several syntax errors at one place the first says most. */
+function isNew(fault: PlacedFault, index: number, all: readonly PlacedFault[]): boolean {
+  const before = all[index - 1];
+  return fault.key !== '' || before?.line !== fault.line || before.column !== fault.column;
 }

@@ -8,7 +8,7 @@ export interface ManifestFault {
   readonly path: readonly PropertyKey[];
   /** What the fault is about: the value there, or its key. */
   readonly at: 'key' | 'value';
-  /** To be read after the key. */
+  /** To be read after the key and a colon. */
   readonly message: string;
 }
 
@@ -26,8 +26,12 @@ const KINDS: Readonly<Record<string, string>> = {
 
 const EXAMPLES: Readonly<Record<string, string>> = { name: 'sedona-vm', version: '1.2.28' };
 
-/** `root`: the whole manifest as it was read. */
-export function faultsOfIssue(issue: Issue, root: unknown): ManifestFault[] {
+/** `root`: the whole manifest as it was read. `written`: how the value at a path stands in the file. */
+export function faultsOfIssue(
+  issue: Issue,
+  root: unknown,
+  written: (path: readonly PropertyKey[]) => string,
+): ManifestFault[] {
   const { path } = issue;
   switch (issue.code) {
     case 'unrecognized_keys':
@@ -35,7 +39,7 @@ export function faultsOfIssue(issue: Issue, root: unknown): ManifestFault[] {
     case 'invalid_key':
       return [{ path, at: 'key', message: keyWords(issue.issues) }];
     case 'invalid_type':
-      return [{ path, at: 'value', message: typeWords(issue.expected, path, valueAt(root, path)) }];
+      return [{ path, at: 'value', message: typeWords(issue.expected, path, valueAt(root, path), written(path)) }];
     case 'invalid_union':
       return [{ path, at: 'value', message: 'must be a number of bytes, or a text like 64MiB' }];
     case 'invalid_value':
@@ -52,8 +56,13 @@ export function faultsOfIssue(issue: Issue, root: unknown): ManifestFault[] {
           message: `must ${issue.origin === 'string' ? 'have at most' : 'be at most'} ${issue.maximum}${issue.origin === 'string' ? ' characters' : ''}`,
         },
       ];
+    case 'custom':
+    case 'invalid_format':
+    case 'invalid_element':
+    case 'not_multiple_of':
+      return [{ path, at: 'value', message: withFound(issue.message, valueAt(root, path)) }];
     default:
-      return [{ path, at: 'value', message: `is ${shown(valueAt(root, path))}, but ${issue.message}` }];
+      return issue satisfies never;
   }
 }
 
@@ -73,7 +82,7 @@ function keyWords(issues: readonly { readonly message: string }[]): string {
   return `cannot be a key here: ${message}`;
 }
 
-function typeWords(expected: string, path: readonly PropertyKey[], value: unknown): string {
+function typeWords(expected: string, path: readonly PropertyKey[], value: unknown, text: string): string {
   const kind = KINDS[expected] ?? expected;
   const key = String(path.at(-1) ?? '');
   if (path.length === 0) {
@@ -83,7 +92,9 @@ function typeWords(expected: string, path: readonly PropertyKey[], value: unknow
   if (value === undefined) return `is missing; write for example ${key}: ${EXAMPLES[key] ?? kind}`;
   if (value === null) return `has no value; give it ${kind}, or take the line out`;
   if (expected === 'string' && (typeof value === 'number' || typeof value === 'boolean')) {
-    return `must be a text, but YAML reads ${String(value)} as a ${typeof value}; write it in quotes: ${key}: "${String(value)}"`;
+    const example = path.length === 1 ? EXAMPLES[key] : undefined;
+    const advice = example === undefined ? `write it in quotes: ${key}: "${text}"` : `write it like ${key}: ${example}`;
+    return `must be a text, but YAML reads ${text} as a ${typeof value}; ${advice}`;
   }
   return `must be ${kind}, not ${shown(value)}`;
 }
@@ -122,6 +133,10 @@ function shown(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }
 
+function withFound(message: string, value: unknown): string {
+  return message.includes(shown(value)) ? message : `${message} (found ${shown(value)})`;
+}
+
 function oneOf(values: readonly string[]): string {
   return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1) ?? ''}`;
 }
@@ -129,10 +144,10 @@ function oneOf(values: readonly string[]): string {
 /** At most two letters wrong, missing or too many (Levenshtein), and less than half of the word. */
 function isNear(a: string, b: string): boolean {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (const [i, char] of [...a].entries()) {
+  for (let i = 0; i < a.length; i++) {
     const next = [i + 1];
     for (let j = 1; j <= b.length; j++) {
-      const swap = (row[j - 1] ?? 0) + (char === b[j - 1] ? 0 : 1);
+      const swap = (row[j - 1] ?? 0) + (a[i] === b[j - 1] ? 0 : 1);
       next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
     }
     row = next;

@@ -15,31 +15,35 @@ export interface ZstdFrameWalk {
 
 export function walkZstdFrame(subject: string): ZstdFrameWalk {
   let seen = 0;
-  /** Bytes to pass over before `part` begins. */
+  /** Bytes to pass over before the next part begins. */
   let skip = 0;
-  let part: 'frame-header' | 'block-header' | 'end' = 'frame-header';
-  let pending = Buffer.alloc(0);
+  let isInBlocks = false;
+  let isOver = false;
   let hasChecksum = false;
+  let pending = Buffer.alloc(0);
 
-  /** Takes `part` off the front of `pending`; false when more bytes are needed. */
+  /** Takes the next part off the front of `pending`; false when there is nothing more to take for now. */
   function step(): boolean {
-    if (part === 'frame-header') {
-      if (pending.length < 5) return false;
-      if (!pending.subarray(0, 4).equals(ZSTD_MAGIC)) throw corrupt(subject, 'does not begin with a zstd frame');
-      const descriptor = pending[4] ?? 0;
-      hasChecksum = (descriptor & 0x04) !== 0;
-      advance(5 + frameHeaderRest(descriptor));
-      part = 'block-header';
-      return true;
-    }
-    if (pending.length < 3) return false;
+    if (pending.length < (isInBlocks ? 3 : 5)) return false;
+    if (isInBlocks) takeBlock();
+    else takeFrameHeader();
+    return !isOver && skip === 0;
+  }
+
+  function takeFrameHeader(): void {
+    if (!pending.subarray(0, 4).equals(ZSTD_MAGIC)) throw corrupt(subject, 'does not begin with a zstd frame');
+    const descriptor = pending[4] ?? 0;
+    hasChecksum = (descriptor & 0x04) !== 0;
+    isInBlocks = true;
+    advance(5 + frameHeaderRest(descriptor));
+  }
+
+  function takeBlock(): void {
     const header = pending.readUIntLE(0, 3);
     const type = (header >> 1) & 3;
     if (type === 3) throw corrupt(subject, 'has a zstd block of a reserved type');
-    const isLast = (header & 1) === 1;
-    advance(3 + (type === 1 ? 1 : header >> 3) + (isLast && hasChecksum ? 4 : 0));
-    if (isLast) part = 'end';
-    return true;
+    isOver = (header & 1) === 1;
+    advance(3 + (type === 1 ? 1 : header >> 3) + (isOver && hasChecksum ? 4 : 0));
   }
 
   function advance(bytes: number): void {
@@ -50,14 +54,15 @@ export function walkZstdFrame(subject: string): ZstdFrameWalk {
 
   return {
     push(chunk) {
-      if (part === 'end') return;
+      if (isOver) return;
       const passed = Math.min(skip, chunk.length);
       skip -= passed;
       pending = Buffer.concat([pending, chunk.subarray(passed)]);
-      while (part !== 'end' && skip === 0 && step());
+      let goesOn = skip === 0;
+      while (goesOn) goesOn = step();
     },
     get length() {
-      return part === 'end' ? seen : undefined;
+      return isOver ? seen : undefined;
     },
   };
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { findMarked } from '../container/process-table.ts';
+import { findMarked } from '../container/mod.ts';
 import { agentOptions, applicationsOf, kill, startAgentProcess } from '../test-support/agents.ts';
 import { startFakeServer } from '../test-support/fake-server.ts';
 import { type ArtifactSketch, offerTask } from '../test-support/packages.ts';

@@ -30,6 +30,8 @@ export interface PollerOptions {
 export interface Poller {
   /** Asks without waiting for the interval. */
   now(): void;
+  /** Asks at a random moment within `ms`, so that a fleet that lost its broker does not ask all at once. */
+  soon(ms: number): void;
   run(signal: AbortSignal): Promise<void>;
 }
 
@@ -57,6 +59,7 @@ export function createPoller(options: PollerOptions): Poller {
 
   return {
     now: () => bell.ring(),
+    soon: (ms) => void setTimeout(() => bell.ring(), Math.random() * ms).unref(),
     async run(signal) {
       const backoff = createBackoff({ initialMs: 1000, maxMs: 300_000, ...options.backoff });
       while (!signal.aborted) {

@@ -3,8 +3,9 @@ import { readdir, readFile, readlink, stat, truncate, writeFile } from 'node:fs/
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { CHUNK_METADATA, type DdiFeedback, type InstalledComponent } from '@leonore/protocol';
-import { findMarked } from '../container/process-table.ts';
+import { findMarked } from '../container/mod.ts';
 import { agentOptions, applicationsOf, startAgent } from '../test-support/agents.ts';
+import { startBroker } from '../test-support/broker.ts';
 import { cutAfter, type FakeServer, startFakeServer } from '../test-support/fake-server.ts';
 import { type ArtifactSketch, makeTask, offerTask } from '../test-support/packages.ts';
 import { temporaryFolder } from '../test-support/temporary-folder.ts';
@@ -35,6 +36,8 @@ const installedBrief = (installed: readonly InstalledComponent[] | undefined): s
 const executions = (server: FakeServer, id: string): string[] => [
   ...new Set(server.reports.filter(({ actionId }) => actionId === id).map(({ report }) => report.status.execution)),
 ];
+const steps = (server: FakeServer, id: string): string[] =>
+  server.reports.filter(({ actionId }) => actionId === id).map(({ report }) => said(report));
 const pids = async (dataDir: string): Promise<number[]> =>
   (await findMarked(dataDir)).filter(({ script }) => script === 'start').map(({ pid }) => pid);
 
@@ -279,12 +282,17 @@ void test('cancel while it downloads: stopped and confirmed; while it installs: 
   server.intercept = () => false;
   const control = { install: 'until test -e "$LEONORE_DATA_DIR/go"; do sleep 0.05; done' };
   await offerTask(server, gateway.work, { id: 2, components: [{ ...SENSOR, control }] });
-  await until('the installation', () => executions(server, '2').includes('proceeding'));
+  await until('the script', () => steps(server, '2').some((step) => step.includes('control/install')));
   server.canceling = '2';
   const rejected = await until('the answer', () => server.cancelReports[1]);
   assert.equal(rejected.status.execution, 'rejected');
   assert.match(said(rejected), /begun already/);
-  await writeFile(gateway.at('data/sensor/go'), '');
+  await until('its folder', () =>
+    writeFile(gateway.at('data/sensor/go'), '').then(
+      () => true,
+      () => false,
+    ),
+  );
   assert.equal(result(await until('the end', () => server.closed('2'))), 'closed/success');
 });
 
@@ -362,9 +370,14 @@ void test('the last report of a task is not lost with the server or the agent', 
   const first = gateway.start();
   const control = { install: 'until test -e "$LEONORE_DATA_DIR/go"; do sleep 0.05; done' };
   await offerTask(server, gateway.work, { id: 1, components: [{ ...SENSOR, control }] });
-  await until('the installation', () => executions(server, '1').includes('proceeding'));
+  await until('the script', () => steps(server, '1').some((step) => step.includes('control/install')));
   await server.down();
-  await writeFile(gateway.at('data/sensor/go'), '');
+  await until('its folder', () =>
+    writeFile(gateway.at('data/sensor/go'), '').then(
+      () => true,
+      () => false,
+    ),
+  );
   await until('the report waits', async () => (await readdir(gateway.at('outbox'))).length > 0);
   await first.stop();
   server.offered = undefined;
@@ -462,4 +475,44 @@ void test('downloads cut again and again end well', async () => {
   server.offered = made.deployment;
   const report = await until('the end', () => server.closed('1'));
   assert.equal(result(report), 'closed/success', said(report));
+});
+
+void test('push: a task comes at once and is reported over MQTT; with the broker away pull brings it', async () => {
+  await using broker = await startBroker();
+  await using gateway = await bench({
+    strategy: 'push',
+    pollIntervalMs: undefined,
+    tuning: { repairPollMs: 3_600_000 },
+  });
+  const { server } = gateway;
+  server.mqttUrl = broker.url;
+  gateway.start();
+  const online = (): boolean => broker.seen.some(({ payload }) => payload === '{"online":true}');
+  await until('connected', online);
+  const first = await makeTask(server, gateway.work, { id: 1, components: [SENSOR] });
+  await broker.push(JSON.stringify(first.deployment));
+  await broker.push(JSON.stringify(first.deployment));
+  const reports = (): string[] =>
+    broker.seen.filter(({ topic }) => topic.endsWith('/report')).map(({ payload }) => payload);
+  const end = await until('the end', () => reports().find((payload) => payload.includes('"closed"')));
+  assert.match(end, /"finished":"success".*"id":"1"/);
+  assert.deepEqual(server.reports, [], 'nothing of it over HTTP');
+  assert.equal(reports().filter((payload) => payload.includes('"download"')).length, 1, 'taken once');
+  await until('the profile', () =>
+    broker.seen.some(({ topic, payload }) => topic.endsWith('/profile') && payload.includes('"sensor"')),
+  );
+
+  await broker.down();
+  const second = await gateway.task({
+    id: 2,
+    components: [{ name: 'other' }],
+    keep: [{ name: 'sensor', version: '1.0.0' }],
+  });
+  assert.equal(result(second), 'closed/success', said(second));
+  await broker.up();
+  broker.seen.length = 0;
+  await until('connected again', online);
+  const third = await makeTask(server, gateway.work, { id: 3, remove: [{ name: 'other', version: '1.0.0' }] });
+  await broker.push(JSON.stringify(third.deployment));
+  await until('the end of the third', () => reports().find((payload) => /"closed".*"id":"3"/.test(payload)));
 });

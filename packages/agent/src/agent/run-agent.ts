@@ -33,6 +33,7 @@ import { createWorker, type Worker } from './worker.ts';
 
 const DEFAULT_POLL_MS = 300_000;
 const DEFAULT_REPAIR_POLL_MS = 300_000;
+const AFTER_RECONNECT_MS = 2000;
 const DEFAULT_PROFILE_CHECK_MS = 60_000;
 
 /** Fulfilled after `signal`. @throws LeonoreError when it cannot begin: folder in use, no or a wrong token, id taken. */
@@ -153,6 +154,8 @@ function goOnline(
 ): Online {
   const { logger, tuning = {} } = options;
   let mqtt: MqttConnectivity | undefined;
+  let toldMs = DEFAULT_POLL_MS;
+  let pushed = false;
 
   const offer = (deployment: DdiDeployment): Promise<void> => worker.offer(deployment);
   const cancel = async (actionId: string): Promise<void> => {
@@ -167,8 +170,8 @@ function goOnline(
   const poller = createPoller({
     http,
     intervalMs: (sleepSeconds) => {
-      const told = options.pollIntervalMs ?? (sleepSeconds === undefined ? DEFAULT_POLL_MS : sleepSeconds * 1000);
-      return mqtt?.connected ? Math.max(told, tuning.repairPollMs ?? DEFAULT_REPAIR_POLL_MS) : told;
+      toldMs = options.pollIntervalMs ?? (sleepSeconds === undefined ? DEFAULT_POLL_MS : sleepSeconds * 1000);
+      return mqtt?.connected ? Math.max(toldMs, tuning.repairPollMs ?? DEFAULT_REPAIR_POLL_MS) : toldMs;
     },
     onTask: offer,
     onCancel: cancel,
@@ -202,10 +205,15 @@ function goOnline(
       onCancel: (document) => quietly(cancel(document.cancelAction.stopId)),
       onConnect: () => {
         logger.info('connected for push');
+        pushed = true;
         // What was pushed while it was away may be lost with the session.
-        poller.now();
+        poller.soon(Math.min(toldMs, AFTER_RECONNECT_MS));
       },
-      onDisconnect: () => logger.debug('not connected for push'),
+      onDisconnect: () => {
+        if (pushed) logger.info('not connected for push; pulling until it is again');
+        if (pushed) poller.soon(toldMs);
+        pushed = false;
+      },
       onFault: (why) => logger.debug('push', { why }),
       ...(tuning.retry ? { reconnect: tuning.retry } : {}),
     });

@@ -7,5 +7,5 @@ export {
   type ContainerTiming,
   createContainer,
 } from './container.ts';
-export { bootId, readProcess } from './process-table.ts';
+export { bootId, findMarked, readProcess, terminate } from './process-table.ts';
 export type { ApplicationState } from './supervised.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { AgentOptions, AgentTuning } from '../agent/mod.ts';
 import { runAgent } from '../agent/mod.ts';
 import { silentLogger } from '../connectivity/mod.ts';
-import { terminate } from '../container/process-table.ts';
+import { terminate } from '../container/mod.ts';
 import { type FakeServer, TOKEN } from './fake-server.ts';
 
 export const QUICK: AgentTuning = {

@@ -67,6 +67,7 @@ async function runAgentProcess(flags: Flags, { terminal }: App): Promise<void> {
   const id = ownGatewayIdSchema.safeParse(flags.id);
   if (!id.success) throw new LeonoreError('cli.usage', `--id "${flags.id}": ${id.error.issues[0]?.message}`);
   const root = resolve(terminal.cwd, flags.root);
+  const pollIntervalMs = flags.poll === undefined ? undefined : parseDuration(flags.poll);
   const options: AgentOptions = {
     server: flags.server.replace(/\/+$/, ''),
     id: flags.id,
@@ -79,10 +80,14 @@ async function runAgentProcess(flags: Flags, { terminal }: App): Promise<void> {
       () => new Date(),
     ),
     ...(flags.token ? { token: flags.token.trim() } : {}),
-    ...(flags.poll ? { pollIntervalMs: parseDuration(flags.poll) } : {}),
     ...(flags.installRoot ? { installRoot: resolve(terminal.cwd, flags.installRoot) } : {}),
     ...(flags.override ? { profileOverrides: parseOverride(flags.override) } : {}),
-    ...(flags.longPoll ? { tuning: { longPollSeconds: Math.round(parseDuration(flags.longPoll) / 1000) } } : {}),
+    ...(pollIntervalMs === undefined ? {} : { pollIntervalMs }),
+    tuning: {
+      // Who says how often to ask means it, also while push works.
+      ...(pollIntervalMs === undefined ? {} : { repairPollMs: pollIntervalMs }),
+      ...(flags.longPoll ? { longPollSeconds: Math.round(parseDuration(flags.longPoll) / 1000) } : {}),
+    },
   };
   const { runAgent } = await import('@leonore/agent');
   try {

@@ -31,6 +31,8 @@ export interface FloorRun {
   readonly serverCpuSeconds: number | undefined;
 }
 
+/** The year 3000. */
+const FAR_FUTURE = Date.UTC(3000, 0);
 const ACTION_PATH = '/DEFAULT/controller/v1/floor/deploymentBase/1';
 
 /** The files of a static server that gives every gateway this task. */
@@ -45,7 +47,7 @@ export function staticFiles(url: string, task: RecordedTask): StaticGatewayFiles
   if (!chunk || !artifact) throw new LeonoreError('package.unknown', 'the recorded task has no package');
   artifact._links = { 'download-http': { href: `${url}/package` } };
   for (const entry of chunk.metadata ?? []) {
-    if (entry.key === CHUNK_METADATA.expires) entry.value = String(Number.MAX_SAFE_INTEGER);
+    if (entry.key === CHUNK_METADATA.expires) entry.value = String(FAR_FUTURE);
   }
   return { poll: JSON.stringify(poll), deployment: JSON.stringify(deployment), package: task.package };
 }

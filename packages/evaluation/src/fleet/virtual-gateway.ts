@@ -175,7 +175,14 @@ export function createVirtualGateway(options: VirtualGatewayOptions): DrivenGate
 
   async function perform(deployment: DdiDeployment, state: Working): Promise<void> {
     const startedAt = now();
-    const task = parseTask(deployment);
+    let task: AgentTask;
+    try {
+      task = parseTask(deployment);
+    } catch (error) {
+      const work = rejected(errorText(error));
+      if ((await send(deployment.id, work.report)) === 'accepted') end(deployment.id, work, 0, { deployment });
+      return;
+    }
     if (last && task.sequence === last.sequence) {
       await send(task.actionId, last.report);
       return;

@@ -17,8 +17,11 @@ export interface MadePackage {
   readonly bytes: Buffer;
   readonly headerSize: number;
   /** The document of a task with this number, whose package lies at `url`. */
-  deployment(sequence: number, url: string): DdiDeployment;
+  deployment(sequence: number, url: string, expires?: number): DdiDeployment;
 }
+
+/** The year 3000. */
+const FAR_FUTURE = Date.UTC(3000, 0);
 
 export function makePackage(version = '1.0.0'): MadePackage {
   const segments = ['runtime', 'app'].map((name) => gzipSync(incompressible(2000, `${name} ${version}`)));
@@ -49,7 +52,7 @@ export function makePackage(version = '1.0.0'): MadePackage {
     manifest: composed.manifest,
     bytes,
     headerSize: composed.header.length,
-    deployment: (sequence, url) => ({
+    deployment: (sequence, url, expires = FAR_FUTURE) => ({
       id: String(sequence),
       deployment: {
         download: 'forced',
@@ -71,7 +74,7 @@ export function makePackage(version = '1.0.0'): MadePackage {
               { key: CHUNK_METADATA.packageId, value: composed.manifest.id },
               { key: CHUNK_METADATA.gatewayClass, value: 'c-1' },
               { key: CHUNK_METADATA.sequence, value: String(sequence) },
-              { key: CHUNK_METADATA.expires, value: String(Number.MAX_SAFE_INTEGER) },
+              { key: CHUNK_METADATA.expires, value: String(expires) },
               { key: CHUNK_METADATA.encoding, value: 'gzip' },
               { key: CHUNK_METADATA.headerSha256, value: composed.headerSha256 },
               { key: CHUNK_METADATA.headerSize, value: String(composed.header.length) },

@@ -1,9 +1,16 @@
 /** The one place where errors become HTTP answers: problem+json for people and tools, hawkBit's form for DDI clients. */
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import { isLeonoreError, LeonoreError, PROBLEM_MEDIA_TYPE, toProblem } from '@leonore/protocol';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 export function registerErrorHandling(app: FastifyInstance): void {
-  app.setErrorHandler((error: unknown, request, reply) => send(translate(error), request, reply, error));
+  app.setErrorHandler(async (error: unknown, request, reply) => {
+    const translated = translate(error);
+    // Whoever still sends does not read: it would see a broken pipe instead of the words.
+    if (translated.status === 413) await drain(request.raw);
+    return send(translated, request, reply, error);
+  });
   app.setNotFoundHandler((request, reply) => {
     // A path that other methods know is another mistake than a path that nobody knows.
     const known = (['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const).filter(
@@ -16,6 +23,20 @@ export function registerErrorHandling(app: FastifyInstance): void {
         : new LeonoreError('route.unknown', `there is nothing at ${path}; /api/docs shows what there is`);
     return send(error, request, reply);
   });
+}
+
+const MAX_DRAINED_BYTES = 64 * 1024 * 1024;
+const MAX_DRAIN_MS = 10_000;
+
+/** Takes in and forgets what is left of a body, within limits. */
+async function drain(body: IncomingMessage): Promise<void> {
+  let bytes = 0;
+  const stop = AbortSignal.timeout(MAX_DRAIN_MS);
+  while (!body.readableEnded && !body.destroyed && !stop.aborted && bytes < MAX_DRAINED_BYTES) {
+    const chunk: unknown = body.read();
+    if (chunk instanceof Uint8Array) bytes += chunk.length;
+    else await Promise.race([once(body, 'readable'), once(body, 'end'), once(body, 'close'), once(stop, 'abort')]);
+  }
 }
 
 function translate(error: unknown): LeonoreError {

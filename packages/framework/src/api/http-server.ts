@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import fastifySwagger from '@fastify/swagger';
 import { LeonoreError, type Sha256, sha256Schema } from '@leonore/protocol';
 import scalar from '@scalar/fastify-api-reference';
-import fastify, { type FastifyBaseLogger } from 'fastify';
+import fastify, { LogController, type FastifyBaseLogger } from 'fastify';
 import {
   jsonSchemaTransform,
   jsonSchemaTransformObject,
@@ -54,7 +54,7 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
   const fastifyLog: FastifyBaseLogger = deps.log;
   const app = fastify({
     loggerInstance: fastifyLog,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.maxBodySize,
     trustProxy: options.trustProxy,
     forceCloseConnections: true,
@@ -69,6 +69,8 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
   // Answers are made from our own records; they were checked when they came in.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   registerErrorHandling(app);
+  // Bodies are JSON; fastify would take text as well.
+  app.removeContentTypeParser('text/plain');
   const metrics = createMetrics(app, deps);
   const auth = createOperatorAuth(deps.adminTokenHash);
 

@@ -68,7 +68,8 @@ export function randomRepository(shape: RepositoryShape): Artifact[] {
       const needs: Record<string, string> = {};
       const conflicts: Record<string, string> = {};
       const above = shape.components - component - 1;
-      for (let need = 0; need < shape.needs && above > 0; need++) {
+      const count = above > 0 ? shape.needs : 0;
+      for (let need = 0; need < count; need++) {
         const version = versionAt(pick(shape.versions));
         needs[`c${component + 1 + pick(above)}`] = random() < shape.narrow ? `^${version}` : `>=${version}`;
       }

@@ -3,7 +3,7 @@ import type { InstallPlan, Resolution } from '@leonore/protocol';
 import type { Catalogue } from './catalogue.ts';
 import { explain, explainLimit } from './explain.ts';
 import { createPlan } from './plan.ts';
-import { createProblem } from './problem.ts';
+import { createProblem } from './encode.ts';
 import type { ResolveRequest } from './request.ts';
 import { solve } from './solve.ts';
 

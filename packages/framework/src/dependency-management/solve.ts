@@ -51,7 +51,7 @@ export function solve(problem: Problem, { stepLimit, facts }: SolveOptions): Sea
     if (!inForce(cycleFact)) return 'accept';
     const chosen = new Set(state.chosen.filter((variable) => variable <= count));
     const order = orderOf(chosen, needsOf);
-    return order.kind === 'ordered' ? 'accept' : breakUp(order.members, problem, cycleFact, state);
+    return order.kind === 'ordered' ? 'accept' : breakUp(order.members, problem, state);
   }
 
   return search({
@@ -66,12 +66,16 @@ export function solve(problem: Problem, { stepLimit, facts }: SolveOptions): Sea
 }
 
 /** Those that stand on the facts in force and speak of what these facts can lead to; the others hold whatever is chosen. */
-export function clausesOf({ clauses, roots, needs }: Problem, facts: ReadonlySet<number>): readonly Clause[] {
+export function clausesOf({ clauses, roots, needs, links }: Problem, facts: ReadonlySet<number>): readonly Clause[] {
   const reached = new Set<number>();
   const enter = ({ demand, fact }: Need): void => {
     if (!facts.has(fact)) return;
-    reached.add(demand.variable);
-    for (const candidate of demand.candidates) reached.add(candidate);
+    const link = links.get(fact);
+    if (link) reached.add(link.variable);
+    for (const one of [demand, ...(link?.demand ? [link.demand] : [])]) {
+      reached.add(one.variable);
+      for (const candidate of one.candidates) reached.add(candidate);
+    }
   };
   roots.forEach(enter);
   for (const variable of reached) needs[variable]?.forEach(enter);
@@ -93,22 +97,29 @@ function openIn(demand: Demand, state: SearchState): number {
   return best;
 }
 
-/** Not all of the members can be there unless something outside meets one of their needs: takes that, or says so. */
+/**
+ * Not all of the members can be there unless something from outside meets one of their needs: takes that, or says so.
+ * A member that needs another artifact is spoken of by its link, which holds for all its versions that need it.
+ */
 function breakUp(
   members: ReadonlyMap<number, Need>,
-  { candidates }: Problem,
-  cycleFact: number,
+  { candidates, links, cycleFact }: Problem,
   state: SearchState,
 ): number | Clause {
   const names = new Set([...members.keys()].map((member) => candidates[member]?.name));
   const outside = new Set<number>();
-  for (const { demand } of members.values()) {
-    for (const one of demand.candidates) if (!names.has(candidates[one]?.name as never)) outside.add(one);
+  const literals: number[] = [];
+  const facts = [cycleFact];
+  for (const [member, { demand, fact }] of members) {
+    const link = links.get(fact);
+    if (link) {
+      literals.push(no(link.variable));
+      continue;
+    }
+    literals.push(no(member));
+    facts.push(fact);
+    for (const one of demand.candidates) if (!names.has(candidates[one]?.name)) outside.add(one);
   }
   for (const one of outside) if (state.value(one) === 0) return yes(one);
-  return {
-    literals: [...[...members.keys()].map(no), ...[...outside].map(yes)],
-    facts: [cycleFact, ...new Set([...members.values()].map(({ fact }) => fact))],
-    evidence: [...members.keys()],
-  };
+  return { literals: [...literals, ...[...outside].map(yes)], facts, evidence: [...members.keys()] };
 }

@@ -18,7 +18,7 @@ export interface Subject {
   readonly several: boolean;
 }
 
-/** `2.1.0`, `2.x` (every version of that major that there is), `1.0.0 and 2.x`; newest first. */
+/** `2.1.0`, `2.x` (every version of that major that there is), `2.x and 1.0.0`, `(every version)`; newest first. */
 export function versionList(some: readonly Candidate[], all: readonly Candidate[]): Subject {
   const chosen = new Set(some.map(({ version }) => version));
   const items = new Set<string>();
@@ -27,6 +27,7 @@ export function versionList(some: readonly Candidate[], all: readonly Candidate[
     const whole = siblings.length > 1 && siblings.every((one) => chosen.has(one.version));
     items.add(whole && parsed.prerelease.length === 0 ? `${parsed.major}.x` : version);
   }
+  if (items.size > 1 && all.every((one) => chosen.has(one.version))) return { text: '(every version)', several: false };
   return { text: list([...items]), several: items.size > 1 };
 }
 

@@ -1,0 +1,207 @@
+/**
+ * Puts a request into clauses. Requirements with the same list of candidates share one demand, so that what is learned
+ * about it serves all of them.
+ */
+import type { ArtifactName } from '@leonore/protocol';
+import { gatewayMeets, reachable, type Candidate } from './candidates.ts';
+import type { Catalogue } from './catalogue.ts';
+import type { Budget, Demand, Fact, Link, Need, Problem, Resource } from './problem.ts';
+import { providersOf } from './providers.ts';
+import type { ResolveRequest } from './request.ts';
+import { no, yes, type Clause } from './search.ts';
+
+export function createProblem(request: ResolveRequest, catalogue: Catalogue): Problem {
+  const { candidates, versions } = numbered(request, catalogue);
+  const at = (variable: number): Candidate => candidates[variable] as Candidate;
+  const { facts, factOf } = createFacts();
+  const clauses: Clause[] = [];
+  const demands = new Map<number, Demand>();
+  let variables = candidates.length - 1;
+
+  const sameDemands = new Map<string, Demand>();
+  /** `missing`: the fact that says why the list is empty, when one does. */
+  function demandOf(kind: Demand['kind'], target: string, list: readonly number[], missing: number[] = []): Demand {
+    const key = `${kind} ${target} ${list.join()} ${missing.join()}`;
+    const same = sameDemands.get(key);
+    if (same) return same;
+    const demand: Demand = { variable: ++variables, kind, target, candidates: list };
+    sameDemands.set(key, demand);
+    demands.set(demand.variable, demand);
+    clauses.push({ literals: [no(demand.variable), ...list.map(yes)], facts: missing });
+    if (kind === 'artifact' && list.length > 0) {
+      const inside = new Set(list);
+      for (const other of versions.get(target as ArtifactName) ?? []) {
+        if (!inside.has(other)) clauses.push({ literals: [no(demand.variable), no(other)], facts: [] });
+      }
+    }
+    return demand;
+  }
+
+  const artifactDemands = new Map<string, Demand>();
+  function artifactDemand(name: ArtifactName, range: string): Demand {
+    const key = `${name} ${range}`;
+    let demand = artifactDemands.get(key);
+    if (!demand) {
+      const all = versions.get(name) ?? [];
+      const known = all.length > 0;
+      const list = all.filter((variable) => catalogue.ranges.fits(at(variable).parsed, range));
+      const absent = (): number =>
+        factOf(`absent ${known ? key : name}`, () => ({ kind: 'absent', name, range, known }));
+      demand = demandOf('artifact', name, list, list.length > 0 ? [] : [absent()]);
+      artifactDemands.set(key, demand);
+    }
+    return demand;
+  }
+
+  function needsOf(candidate: Candidate): readonly Need[] {
+    if (!candidate.artifact) return [];
+    const { name } = candidate;
+    const { artifacts, capabilities } = candidate.artifact.manifest.requires;
+    const needs: Need[] = [];
+    for (const [key, range] of sortedEntries(artifacts)) {
+      const target = key as ArtifactName;
+      const fact = factOf(`requires ${name} ${target}`, () => ({ kind: 'requires', name, target }));
+      needs.push({ demand: artifactDemand(target, range), range, fact });
+    }
+    for (const [target, range] of sortedEntries(capabilities)) {
+      if (gatewayMeets(request, catalogue, target, range)) continue;
+      const fact = factOf(`capability ${name} ${target}`, () => ({ kind: 'capability', name, target }));
+      const list = providersOf(candidate, target, range, { candidates, versions }, request, catalogue);
+      needs.push({ demand: demandOf('capability', target, list), range, fact });
+    }
+    return needs;
+  }
+
+  function addConflicts(variable: number): void {
+    const { name, artifact } = at(variable);
+    for (const [key, range] of sortedEntries(artifact?.manifest.conflicts ?? {})) {
+      const target = key as ArtifactName;
+      for (const other of versions.get(target) ?? []) {
+        if (!catalogue.ranges.covers(at(other).parsed, range)) continue;
+        const fact = factOf(`conflict ${name} ${target}`, () => ({ kind: 'conflict', name, target }));
+        clauses.push({ literals: [no(variable), no(other)], facts: [fact] });
+      }
+    }
+  }
+
+  const roots = request.applications.map(({ name, range }, position): Need => {
+    const fact = factOf(`requested ${position}`, () => ({ kind: 'requested', name, range, position }));
+    const demand = artifactDemand(name, range);
+    clauses.push({ literals: [yes(demand.variable)], facts: [fact] });
+    return { demand, range, fact };
+  });
+
+  const needs: (readonly Need[])[] = [[]];
+  /** Why a candidate is out of the question, when it is. */
+  const blocks: (number | undefined)[] = [undefined];
+  for (let variable = 1; variable < candidates.length; variable++) {
+    const { name, blocked } = at(variable);
+    const block = blocked && factOf(`${blocked} ${name}`, () => ({ kind: blocked, name }));
+    if (block !== undefined) clauses.push({ literals: [no(variable)], facts: [block] });
+    blocks.push(block);
+    const needed = needsOf(at(variable));
+    for (const { demand, fact } of needed) {
+      clauses.push({ literals: [no(variable), yes(demand.variable)], facts: [fact] });
+    }
+    needs.push(needed);
+    addConflicts(variable);
+  }
+
+  /** Says for all versions at once what each of them says alone, so that cycles and sums need not be met version by version. */
+  function addLinks(): Map<number, Link> {
+    const links = new Map<number, Link>();
+    for (const [fact, users] of usersByFact(needs, facts)) {
+      if (users.length < 2) continue;
+      const variable = ++variables;
+      const wanted = users.map((user) => needs[user]?.find((need) => need.fact === fact)?.demand as Demand);
+      for (const user of users) clauses.push({ literals: [no(user), yes(variable)], facts: [fact] });
+      const target = wanted[0]?.target ?? '';
+      const any = new Set(wanted.flatMap((demand) => demand.candidates));
+      const list = (versions.get(target as ArtifactName) ?? []).filter((one) => any.has(one));
+      // Where a version needs what does not exist at all, that is a fact of its own and nothing is common.
+      const demand = wanted.every((one) => one.candidates.length > 0) ? demandOf('artifact', target, list) : undefined;
+      if (demand) clauses.push({ literals: [no(variable), yes(demand.variable)], facts: [] });
+      links.set(fact, { variable, demand });
+    }
+    for (const demand of demands.values()) {
+      const possible = demand.candidates.filter((one) => blocks[one] === undefined);
+      const [first] = possible;
+      if (first === undefined || demand.kind !== 'artifact') continue;
+      const because = new Set(demand.candidates.flatMap((one) => blocks[one] ?? []));
+      for (const { fact } of needs[first] ?? []) {
+        const link = links.get(fact);
+        if (!link || !possible.every((one) => needs[one]?.some((need) => need.fact === fact))) continue;
+        clauses.push({ literals: [no(demand.variable), yes(link.variable)], facts: [fact, ...because] });
+      }
+    }
+    return links;
+  }
+
+  const links = addLinks();
+  const budgets = budgetsOf(request, candidates, factOf);
+  const cycleFact = factOf('cycle', () => ({ kind: 'cycle' }));
+  return { candidates, variables, versions, roots, needs, demands, links, facts, clauses, budgets, cycleFact };
+}
+
+type FactOf = (key: string, make: () => Fact) => number;
+
+function createFacts(): { facts: readonly Fact[]; factOf: FactOf } {
+  const facts: Fact[] = [];
+  const indices = new Map<string, number>();
+  return {
+    facts,
+    factOf(key, make) {
+      let index = indices.get(key);
+      if (index === undefined) {
+        index = facts.push(make()) - 1;
+        indices.set(key, index);
+      }
+      return index;
+    },
+  };
+}
+
+/** Every candidate in reach gets a variable, from 1. */
+function numbered(request: ResolveRequest, catalogue: Catalogue): Pick<Problem, 'candidates' | 'versions'> {
+  const candidates: Candidate[] = [{} as Candidate];
+  const versions = new Map<ArtifactName, readonly number[]>();
+  for (const [name, list] of reachable(request, catalogue)) {
+    const variables = list.map((candidate) => candidates.push(candidate) - 1);
+    versions.set(name, variables);
+  }
+  return { candidates, versions };
+}
+
+function usersByFact(needs: readonly (readonly Need[])[], facts: readonly Fact[]): Map<number, number[]> {
+  const users = new Map<number, number[]>();
+  for (const [variable, needed] of needs.entries()) {
+    for (const { fact } of needed) {
+      if (facts[fact]?.kind !== 'requires') continue;
+      const known = users.get(fact);
+      if (known) known.push(variable);
+      else users.set(fact, [variable]);
+    }
+  }
+  return users;
+}
+
+function budgetsOf(request: ResolveRequest, candidates: readonly Candidate[], factOf: FactOf): Budget[] {
+  return (['memory', 'disk'] as const).flatMap((resource) => {
+    const available = request.resources?.[resource];
+    if (available === undefined) return [];
+    const weights = candidates.map((candidate) => weightOf(candidate, resource));
+    return [{ resource, fact: factOf(resource, () => ({ kind: 'resource', resource })), available, weights }];
+  });
+}
+
+/** Bytes. Memory counts for all that will be there; disk for what comes new: its files, or what it says it needs when that is more. */
+function weightOf({ artifact, installed }: Candidate, resource: Resource): number {
+  if (!artifact) return 0;
+  const { memory = 0, disk = 0 } = artifact.manifest.requires.resources;
+  if (resource === 'memory') return memory;
+  return installed ? 0 : Math.max(artifact.unpackedSize, disk);
+}
+
+function sortedEntries(record: Readonly<Record<string, string>>): [string, string][] {
+  return Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+}

@@ -1,0 +1,56 @@
+/** Which candidates meet a capability, the preferred one first. */
+import type { SemVer } from 'semver';
+import type { Candidate } from './candidates.ts';
+import { provided } from './candidates.ts';
+import type { Catalogue } from './catalogue.ts';
+import type { Problem } from './problem.ts';
+import { own } from './ranges.ts';
+import type { ResolveRequest } from './request.ts';
+
+/**
+ * Nobody provides for itself. A pre-release is not taken just for a capability: it counts where it is installed, or
+ * where the request or the one in need asks for it by a range of its own.
+ */
+export function providersOf(
+  needy: Candidate,
+  capability: string,
+  range: string,
+  { candidates, versions }: Pick<Problem, 'candidates' | 'versions'>,
+  request: ResolveRequest,
+  catalogue: Catalogue,
+): readonly number[] {
+  const { ranges } = catalogue;
+  const list: Provider[] = [];
+  for (const name of catalogue.providers(capability)) {
+    if (name === needy.name) continue;
+    const named = needy.artifact && own(needy.artifact.manifest.requires.artifacts, name);
+    const asked = request.applications.filter((application) => application.name === name).map((one) => one.range);
+    if (named !== undefined) asked.push(named);
+    const there = request.installed.some((component) => component.name === name);
+    for (const variable of versions.get(name) ?? []) {
+      const candidate = candidates[variable] as Candidate;
+      const version = provided(candidate, capability);
+      if (!version || !ranges.fits(version, range)) continue;
+      const early = candidate.parsed.prerelease.length > 0 && !candidate.installed;
+      if (early && !asked.some((text) => ranges.fits(candidate.parsed, text))) continue;
+      const requested = request.applications.some((application) => application.name === name);
+      const kept = candidate.installed && !request.upgrade;
+      list.push({ variable, name, version, rank: (there ? 0 : 4) + (requested ? 0 : 2) + (kept ? 0 : 1) });
+    }
+  }
+  return list.toSorted(byPreference).map(({ variable }) => variable);
+}
+
+interface Provider {
+  readonly variable: number;
+  readonly name: string;
+  readonly version: SemVer;
+  /** What is installed comes first, then what is requested, then the version that is there. */
+  readonly rank: number;
+}
+
+/** Then the newest of the capability, then by name and the preferred version of each. */
+function byPreference(a: Provider, b: Provider): number {
+  const byName = a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+  return a.rank - b.rank || b.version.compare(a.version) || byName || a.variable - b.variable;
+}
