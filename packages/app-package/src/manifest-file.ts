@@ -49,7 +49,7 @@ export function parseManifest(text: string, source: string): ArtifactManifest {
 
   const syntax: PlacedFault[] = [...document.errors, ...document.warnings].map((error) => ({
     ...place(error.pos[0]),
-    key: '',
+    key: error.code === 'DUPLICATE_KEY' ? (/^[^\s:]+/.exec(text.slice(error.pos[0]))?.[0] ?? '') : '',
     message: syntaxWords(error.code, error.message),
   }));
   if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) throw refusal(source, syntax);
@@ -127,7 +127,7 @@ function syntaxWords(code: string, message: string): string {
     case 'TAB_AS_INDENT':
       return 'is indented with a tab; YAML takes spaces only';
     case 'DUPLICATE_KEY':
-      return 'has a key that is there already; keep one of them';
+      return 'is there already; keep one of them';
     case 'NON_STRING_KEY':
       return 'has a key that is no text';
     case 'MULTIPLE_DOCS':

@@ -107,10 +107,13 @@ function requireCanonical(entry: TarEntry, blocks: Buffer, shown: string): void 
   const expected = encodeTarEntry(entry);
   if (expected.equals(blocks)) return;
   if (expected.length !== blocks.length) throw hostile(shown, 'has its name in another form than LEONORE writes it');
-  let at = 0;
-  while (blocks[at] === expected[at]) at++;
+  // The checksum differs with whatever else does.
+  const [start, length] = TAR_FIELDS.checksum;
+  const differs = (byte: number, at: number): boolean =>
+    byte !== expected[at] && Math.abs((at % TAR_BLOCK) - start) >= length;
+  const at = blocks.findIndex(differs) % TAR_BLOCK;
   const names = Object.keys(TAR_FIELDS) as (keyof typeof TAR_FIELDS)[];
-  const different = names.find((key) => at % TAR_BLOCK < TAR_FIELDS[key][0] + TAR_FIELDS[key][1]);
+  const different = names.find((key) => at < TAR_FIELDS[key][0] + TAR_FIELDS[key][1]);
   throw hostile(shown, `has something else in the field "${different}" of its header than LEONORE writes`);
 }
 

@@ -60,6 +60,10 @@ export function processTerminal(process: NodeJS.Process): Terminal {
     throw error;
   };
   stdout.on('error', closed);
+  // Nobody listens to what is said any more; what is under way is still brought to its end.
+  stderr.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
 
   return {
     env,

@@ -3,7 +3,7 @@
  * the order of the data, and takes it down the other way round.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DEFAULT_TENANT } from '@leonore/protocol';
 import { pino, type Logger } from 'pino';
@@ -17,7 +17,7 @@ import { createProvisioningHandler } from './provisioning-handler/mod.ts';
 import { openFileBlobs, openRepositories } from './repositories/mod.ts';
 
 export interface NodeOptions {
-  /** Folder for the database, blobs and keys; made when missing. While the node runs, its node.json says where it is reached. */
+  /** Folder for the database, blobs and keys; made when missing. */
   readonly dataDir: string;
   readonly http: { readonly host: string; readonly port: number };
   /** Absent: no push. */
@@ -117,9 +117,6 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
     );
   }
   await provisioning.start();
-  const addressFile = join(dataDir, 'node.json');
-  await writeFile(addressFile, `${JSON.stringify({ httpUrl: http.url, mqttUrl: broker?.url, pid: process.pid })}\n`);
-  stack.defer(() => rm(addressFile, { force: true }));
   log.info({ http: http.url, mqtt: broker?.url, data: dataDir, version: VERSION }, 'the node is ready');
 
   const resources = stack.move();

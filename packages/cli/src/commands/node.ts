@@ -1,7 +1,7 @@
 /** `leonore node`: one LEONORE node in this process, until it is told to stop. */
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { LeonoreError } from '@leonore/protocol';
+import { bytesSchema, LeonoreError } from '@leonore/protocol';
 import { type Command, Option } from 'commander';
 import type { App } from '../app.ts';
 import { createPaint } from '../output/paint.ts';
@@ -17,6 +17,9 @@ interface Flags {
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly databaseUrl?: string;
   readonly publicUrl?: string;
+  readonly gatewayToken?: string;
+  readonly maxSegmentSize: string;
+  readonly trustProxy?: boolean;
   readonly poll?: string;
   readonly output: 'table' | 'json';
 }
@@ -51,6 +54,14 @@ export function registerNode(parent: Command, app: App): void {
       ),
     )
     .option('--public-url <url>', 'what gateways are told to reach it by, when that is not --http')
+    .addOption(
+      new Option(
+        '--gateway-token <secret>',
+        'lets unknown gateways of other makers come in by themselves with it (GatewayToken of DDI)',
+      ).env('LEONORE_GATEWAY_TOKEN'),
+    )
+    .option('--max-segment-size <bytes>', 'largest packed artifact it takes, such as 2GiB', '1GiB')
+    .option('--trust-proxy', 'believe X-Forwarded-* headers: only behind a proxy that sets them')
     .option('--poll <duration>', 'how often gateways shall poll that do not say so themselves', '5m')
     .addOption(
       new Option('-o, --output <format>', 'how to say that it is ready').choices(['table', 'json']).default('table'),
@@ -80,6 +91,9 @@ async function runNode(flags: Flags, { terminal }: App): Promise<void> {
     ...(mqtt ? { mqtt } : {}),
     ...(flags.databaseUrl ? { databaseUrl: flags.databaseUrl } : {}),
     ...(flags.publicUrl ? { publicUrl: flags.publicUrl } : {}),
+    ...(flags.gatewayToken ? { gatewayToken: flags.gatewayToken } : {}),
+    maxSegmentSize: parseSize('--max-segment-size', flags.maxSegmentSize),
+    trustProxy: flags.trustProxy === true,
     ...(flags.poll ? { pollIntervalSeconds: Math.max(1, Math.round(parseDuration(flags.poll) / 1000)) } : {}),
   };
   await using node = await startNode(options).catch((error: unknown) => {
@@ -104,6 +118,12 @@ async function publishReady(dataDir: string, ready: NodeReady): Promise<AsyncDis
   await writeFile(`${file}.new`, `${JSON.stringify(ready)}\n`);
   await rename(`${file}.new`, file);
   return { [Symbol.asyncDispose]: () => rm(file, { force: true }) };
+}
+
+function parseSize(flag: string, text: string): number {
+  const parsed = bytesSchema.safeParse(/^\d+$/.test(text) ? Number(text) : text);
+  if (parsed.success) return parsed.data;
+  throw new LeonoreError('cli.usage', `${flag}: ${parsed.error.issues[0]?.message}`);
 }
 
 function announce(ready: NodeReady, flags: Flags, terminal: App['terminal']): void {

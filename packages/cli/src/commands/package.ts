@@ -80,6 +80,7 @@ function describe(details: PackageDetails, paint: Paint): string[] {
     ],
     paint,
   );
+  if (manifest.components.length === 0) return facts;
   const table = renderTable(
     manifest.components,
     [

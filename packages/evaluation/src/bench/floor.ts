@@ -15,7 +15,7 @@ import {
 import { countingClient } from '../fleet/counting-client.ts';
 import { seededRandom } from '../fleet/seeded-random.ts';
 import { createVirtualGateway, type GatewayTraffic } from '../fleet/virtual-gateway.ts';
-import { startNginx, type StaticGatewayFiles } from './nginx.ts';
+import type { Nginx, StaticGatewayFiles } from './nginx.ts';
 import { familyUsage } from './process-usage.ts';
 
 /** What one gateway was given, to be given again. */
@@ -57,23 +57,29 @@ export interface Floor extends AsyncDisposable {
   run(strategy: Strategy, gateways: number, signal: AbortSignal): Promise<FloorRun>;
 }
 
-export async function createFloor(nginxFile: string, task: RecordedTask, signal: AbortSignal): Promise<Floor> {
-  const nginx = await startNginx(nginxFile, (url) => staticFiles(url, task), signal);
+/** Whatever serves the files; `pid` for what it costs. */
+export type StaticServer = Pick<Nginx, 'url' | 'pid' | 'died'> & AsyncDisposable;
+
+export async function createFloor(
+  start: (files: (url: string) => StaticGatewayFiles) => Promise<StaticServer>,
+  task: RecordedTask,
+): Promise<Floor> {
+  const server = await start((url) => staticFiles(url, task));
   const agent = new Agent({ keepAlive: true, maxFreeSockets: Number.POSITIVE_INFINITY });
   const client = createHttpClient({ agent, userAgent: 'leonore-simulator' });
-  const deployment = ddiDeploymentSchema.parse(JSON.parse(staticFiles(nginx.url, task).deployment));
+  const deployment = ddiDeploymentSchema.parse(JSON.parse(staticFiles(server.url, task).deployment));
 
   async function run(strategy: Strategy, gateways: number, runSignal: AbortSignal): Promise<FloorRun> {
     const traffic: GatewayTraffic = { requests: 0, polls: 0, messagesSent: 0, messagesReceived: 0, packageBytes: 0 };
     const counting = countingClient(client, traffic);
     const completionsMs: number[] = [];
-    const before = await familyUsage(nginx.pid);
+    const before = await familyUsage(server.pid);
     const startedAt = performance.now();
     const members = Array.from({ length: gateways }, (_, index) => {
       const id = `floor-${index}`;
       return createVirtualGateway({
         id,
-        http: createHttpConnectivity({ server: nginx.url, tenant: 'default', id, secret: 'floor', client: counting }),
+        http: createHttpConnectivity({ server: server.url, tenant: 'default', id, secret: 'floor', client: counting }),
         traffic,
         random: seededRandom(index),
         now: Date.now,
@@ -86,7 +92,7 @@ export async function createFloor(nginxFile: string, task: RecordedTask, signal:
     await Promise.all(members.map((member) => (strategy === 'pull' ? member.poll() : member.take(deployment))));
     const missing = members.find(({ outcomes }) => outcomes.succeeded !== 1);
     if (missing) throw new LeonoreError('server.internal', `the floor failed for ${missing.id}: ${missing.lastFault}`);
-    const after = await familyUsage(nginx.pid);
+    const after = await familyUsage(server.pid);
     return {
       completionsMs,
       requestsPerGateway: traffic.requests / gateways,
@@ -95,11 +101,11 @@ export async function createFloor(nginxFile: string, task: RecordedTask, signal:
   }
 
   return {
-    run: (strategy, gateways, runSignal) => Promise.race([nginx.died, run(strategy, gateways, runSignal)]),
+    run: (strategy, gateways, runSignal) => Promise.race([server.died, run(strategy, gateways, runSignal)]),
     async [Symbol.asyncDispose]() {
       client[Symbol.dispose]();
       agent.destroy();
-      await nginx[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
     },
   };
 }

@@ -10,9 +10,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createClient, type Client } from '@leonore/client';
 import { LeonoreError, type Rollout, type Strategy } from '@leonore/protocol';
 import { simulateFleet, type Fleet } from '../fleet/fleet.ts';
-import type { TaskEnd } from '../fleet/virtual-gateway.ts';
+import type { TaskEnd, VirtualGateway } from '../fleet/virtual-gateway.ts';
 import { createFloor, type Floor, type FloorRun, type RecordedTask } from './floor.ts';
-import { findNginx, NGINX_MISSING } from './nginx.ts';
+import { findNginx, NGINX_MISSING, startNginx } from './nginx.ts';
 import { startNodeProcess, type NodeProcess } from './node-process.ts';
 import { processUsage, type ProcessUsage } from './process-usage.ts';
 import { publishBenchArtifact } from './bench-artifact.ts';
@@ -22,9 +22,13 @@ export interface ProvisionBenchOptions {
   readonly runs: number;
   /** Time between two polls of a gateway that pulls. */
   readonly pollIntervalMs: number;
+  /** Seconds that the node may hold a poll while there is no work; 0: not at all. */
+  readonly waitSeconds: number;
   /** Of the artifact's one file, bytes. */
   readonly payloadBytes: number;
   readonly seed: number;
+  /** Measure nginx beside it, where it is installed. */
+  readonly floor: boolean;
   /** A line for people who watch. */
   readonly say: (line: string) => void;
 }
@@ -70,14 +74,15 @@ interface Stage {
 export async function benchProvision(options: ProvisionBenchOptions, signal: AbortSignal): Promise<ProvisionResult> {
   const folder = await mkdtemp(join(tmpdir(), 'leonore-bench-'));
   try {
-    const nginx = await findNginx();
+    const nginx = options.floor ? await findNginx() : undefined;
     await using node = await startNodeProcess(join(folder, 'data'), join(folder, 'node.log'), signal);
     const client = createClient({ baseUrl: node.httpUrl, token: node.adminToken });
     const stage: Stage = { node, client, folder, options, signal };
     await using floors = new AsyncDisposableStack();
     let floor: Floor | undefined;
     const floorFor = async (task: RecordedTask): Promise<Floor | undefined> => {
-      if (nginx !== undefined) floor ??= floors.use(await createFloor(nginx, task, signal));
+      if (nginx !== undefined)
+        floor ??= floors.use(await createFloor((files) => startNginx(nginx, files, signal), task));
       return floor;
     };
     const strategies = [
@@ -85,7 +90,7 @@ export async function benchProvision(options: ProvisionBenchOptions, signal: Abo
       await Promise.race([node.died, benchStrategy(stage, 'pull', floorFor)]),
     ];
     const nodeUsage = await usageOf(node.pid);
-    return { strategies, nodeUsage, floorMissing: nginx === undefined ? NGINX_MISSING : undefined };
+    return { strategies, nodeUsage, floorMissing: options.floor && nginx === undefined ? NGINX_MISSING : undefined };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -112,6 +117,7 @@ async function benchStrategy(
       idPrefix: `bench-${strategy}`,
       strategy,
       pollIntervalMs: strategy === 'pull' ? options.pollIntervalMs : REPAIR_POLL_MS,
+      waitSeconds: options.waitSeconds,
       seed: options.seed,
       onEnd: (_gateway, end) => ends.push({ end, at: performance.now() }),
     },
@@ -185,24 +191,39 @@ async function checkRun(
   ends: readonly { end: TaskEnd }[],
   signal: AbortSignal,
 ): Promise<void> {
-  const { gateways: count } = stage.options;
-  const failed = ends.find(({ end }) => end.outcome !== 'succeeded');
-  const without = fleet
-    .gateways()
-    .find(({ installed }) => !installed.some((one) => one.name === ARTIFACT && one.version === version));
-  if (failed || without || ends.length !== count) {
-    const why = failed?.end.reason ?? without?.lastFault ?? 'no reason given';
-    throw new LeonoreError('server.internal', `${ends.length} of ${count} tasks ended, not all with success: ${why}`);
-  }
   let now = rollout;
   while (now.state === 'running') {
     await delay(20, undefined, { signal });
     now = await stage.client.rollouts.get(rollout.id, { signal });
   }
-  if (now.state !== 'succeeded' || now.counts.succeeded !== count) {
-    const said = `rollout ${now.id} is ${now.state} with ${now.counts.succeeded} of ${count} succeeded`;
-    throw new LeonoreError('server.internal', `every gateway reported success, but the node says that ${said}`);
+  const outcomes = ends.map(({ end }) => end);
+  const fault = findFault(fleet.gateways(), outcomes, { name: ARTIFACT, version }, now);
+  if (fault !== undefined) throw new LeonoreError('server.internal', `the run does not count: ${fault}`);
+}
+
+/** Why a run is no result; undefined when every gateway has the version and the node counted the same. Pure. */
+export function findFault(
+  gateways: readonly Pick<VirtualGateway, 'id' | 'installed' | 'lastFault'>[],
+  ends: readonly Pick<TaskEnd, 'outcome' | 'reason'>[],
+  artifact: { name: string; version: string },
+  rollout: Pick<Rollout, 'id' | 'state' | 'counts'>,
+): string | undefined {
+  const count = gateways.length;
+  const failed = ends.filter(({ outcome }) => outcome !== 'succeeded');
+  if (failed.length > 0) {
+    return `${failed.length} of ${count} gateways did not succeed: ${failed[0]?.reason ?? 'no reason given'}`;
   }
+  if (ends.length !== count) return `${ends.length} tasks ended for ${count} gateways`;
+  const without = gateways.find(
+    ({ installed }) => !installed.some(({ name, version }) => name === artifact.name && version === artifact.version),
+  );
+  if (without)
+    return `${without.id} has no ${artifact.name} ${artifact.version}: ${without.lastFault ?? 'nobody knows why'}`;
+  if (rollout.state !== 'succeeded' || rollout.counts.succeeded !== count) {
+    const { id, state, counts } = rollout;
+    return `every gateway reported success, the node says that rollout ${id} is ${state} with ${counts.succeeded} of ${count}`;
+  }
+  return undefined;
 }
 
 async function recordTask(client: Client, end: TaskEnd | undefined, signal: AbortSignal): Promise<RecordedTask> {

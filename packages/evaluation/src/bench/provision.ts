@@ -7,7 +7,7 @@ import { benchProvision, type ProvisionResult, type ProvisionRun, type StrategyR
 import { benchReport, benchRow, formatReport, writeReport, type BenchRow } from './report.ts';
 import { percentile } from './statistics.ts';
 
-const USAGE = `usage: npm run bench:provision -- [--gateways N] [--runs N] [--poll-interval MS] [--size BYTES] [--seed N] [--json FILE]`;
+const USAGE = `usage: npm run bench:provision -- [--gateways N] [--runs N] [--poll-interval MS] [--wait SECONDS] [--size BYTES] [--seed N] [--json FILE]`;
 /** What a push may take at most, in times of the floor. */
 const PUSH_AIM = 3;
 const TOTAL_TIMEOUT_MS = 15 * 60_000;
@@ -16,6 +16,7 @@ interface Call {
   readonly gateways: number;
   readonly runs: number;
   readonly pollIntervalMs: number;
+  readonly waitSeconds: number;
   readonly payloadBytes: number;
   readonly seed: number;
   readonly jsonFile: string | undefined;
@@ -27,7 +28,8 @@ function readCall(args: string[]): Call {
     options: {
       gateways: { type: 'string', default: '1000' },
       runs: { type: 'string', default: '3' },
-      'poll-interval': { type: 'string', default: '1000' },
+      'poll-interval': { type: 'string', default: '2000' },
+      wait: { type: 'string', default: '0' },
       size: { type: 'string', default: '120000' },
       seed: { type: 'string', default: '1' },
       json: { type: 'string' },
@@ -37,6 +39,7 @@ function readCall(args: string[]): Call {
     gateways: wholeNumber('--gateways', values.gateways, 1),
     runs: wholeNumber('--runs', values.runs, 1),
     pollIntervalMs: wholeNumber('--poll-interval', values['poll-interval'], 10),
+    waitSeconds: wholeNumber('--wait', values.wait, 0),
     payloadBytes: wholeNumber('--size', values.size, 1),
     seed: wholeNumber('--seed', values.seed, 0),
     jsonFile: values.json,
@@ -113,9 +116,12 @@ async function main(): Promise<number> {
   }
   const signal = AbortSignal.any([interrupted.signal, AbortSignal.timeout(TOTAL_TIMEOUT_MS)]);
   try {
-    const { gateways, runs, pollIntervalMs, payloadBytes } = call;
-    say(`${gateways} gateways, ${payloadBytes} bytes, ${runs} runs each; by pull they poll every ${pollIntervalMs} ms`);
-    const result = await benchProvision({ ...call, say }, signal);
+    const { gateways, runs, pollIntervalMs, waitSeconds, payloadBytes } = call;
+    const held = waitSeconds > 0 ? `, and a poll without an answer may be held for ${waitSeconds} s` : '';
+    say(
+      `${gateways} gateways, ${payloadBytes} bytes, ${runs} runs each; by pull they poll every ${pollIntervalMs} ms${held}`,
+    );
+    const result = await benchProvision({ ...call, floor: true, say }, signal);
     const report = await benchReport('provision', rowsOf(result));
     process.stdout.write(`\n${formatReport(report)}\n`);
     if (call.jsonFile !== undefined) await writeReport(report, call.jsonFile);

@@ -189,7 +189,7 @@ export function createVirtualGateway(options: VirtualGatewayOptions): DrivenGate
     }
     const work = refusal(task) ?? (await install(task, deployment, state));
     if (!work) return;
-    last = { sequence: Math.max(task.sequence, last?.sequence ?? 0), report: work.report };
+    if (!last || task.sequence > last.sequence) last = { sequence: task.sequence, report: work.report };
     const taken =
       work.outcome === 'canceled'
         ? await http.cancelFeedback(task.actionId, work.report, signal)

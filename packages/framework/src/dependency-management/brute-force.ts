@@ -88,9 +88,7 @@ function isValid(
   const meets = (name: string, range: string): Version[] | 'nothing to meet' => {
     const exists = (versions.get(name) ?? []).some((one) => semver.satisfies(one.version, range));
     const kind = (versions.get(name) ?? []).length > 0 ? 'no-version' : 'unknown';
-    const fact =
-      kind === 'unknown' ? ({ kind, subject: name } as const) : ({ kind, subject: name, object: range } as const);
-    if (!exists && !inForce(fact)) return 'nothing to meet';
+    if (!exists && !inForce({ kind, subject: name })) return 'nothing to meet';
     return chosen.filter((one) => one.name === name && semver.satisfies(one.version, range));
   };
   for (const { name, range } of request.applications) {

@@ -46,10 +46,14 @@ function rank({ installed, artifact }: Candidate, upgrade: boolean): number {
   return artifact?.withdrawnAt === undefined ? 1 : 2;
 }
 
-/** The version of a capability that a candidate brings. For a blocked one, what some build of it would bring. */
+/** What a candidate says it brings of a capability. For a blocked one, what some build of it would bring. */
+export function providedText({ artifact, builds }: Candidate, capability: string): string | undefined {
+  const possible = artifact ? [artifact] : builds;
+  return possible.map((build) => own(build.manifest.provides, capability)).find((text) => text !== undefined);
+}
+
 export function provided(candidate: Candidate, capability: string): SemVer | undefined {
-  const builds = candidate.artifact ? [candidate.artifact] : candidate.builds;
-  const text = builds.map((build) => own(build.manifest.provides, capability)).find((value) => value !== undefined);
+  const text = providedText(candidate, capability);
   return text === undefined ? undefined : capabilityVersion(text);
 }
 

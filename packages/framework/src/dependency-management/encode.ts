@@ -45,8 +45,7 @@ export function createProblem(request: ResolveRequest, catalogue: Catalogue): Pr
       const all = versions.get(name) ?? [];
       const known = all.length > 0;
       const list = all.filter((variable) => catalogue.ranges.fits(at(variable).parsed, range));
-      const absent = (): number =>
-        factOf(`absent ${known ? key : name}`, () => ({ kind: 'absent', name, range, known }));
+      const absent = (): number => factOf(`absent ${name}`, () => ({ kind: 'absent', name, known }));
       demand = demandOf('artifact', name, list, list.length > 0 ? [] : [absent()]);
       artifactDemands.set(key, demand);
     }

@@ -1,7 +1,7 @@
 /** Facts in words. Each text is true by itself and speaks of those versions only that come into question. */
-import type { ExplanationFact } from '@leonore/protocol';
+import type { ArtifactName, ExplanationFact } from '@leonore/protocol';
 import type { Catalogue } from './catalogue.ts';
-import { provided, type Candidate } from './candidates.ts';
+import { providedText, type Candidate } from './candidates.ts';
 import type { Fact, Need, Problem } from './problem.ts';
 import { own } from './ranges.ts';
 import type { ResolveRequest } from './request.ts';
@@ -90,7 +90,7 @@ function tell(fact: Fact, index: number, scope: Scope, context: FactContext): Ex
         object: fact.range,
       };
     case 'absent':
-      return fact.known ? tellNoVersion(fact, context) : tellUnknown(fact, context);
+      return fact.known ? tellNoVersion(fact.name, scope, context) : tellUnknown(fact.name, context);
     case 'platform': {
       const some = inScope(fact.name).filter(({ blocked }) => blocked === 'platform');
       const versions = versionList(some, allOf(fact.name, context));
@@ -133,27 +133,34 @@ function tell(fact: Fact, index: number, scope: Scope, context: FactContext): Ex
 }
 
 function allOf(name: string, { problem }: FactContext): readonly Candidate[] {
-  const variables = [...problem.versions].find(([known]) => known === name)?.[1] ?? [];
+  const variables = problem.versions.get(name as ArtifactName) ?? [];
   return variables.map((one) => problem.candidates[one] as Candidate);
 }
 
-function tellUnknown(fact: Fact & { kind: 'absent' }, { catalogue }: FactContext): ExplanationFact {
-  const near = nearNames(fact.name, catalogue.names);
+function tellUnknown(name: string, { catalogue }: FactContext): ExplanationFact {
+  const near = nearNames(name, catalogue.names);
   const hint = near.length > 0 ? `; did you mean ${near.join(' or ')}?` : '';
-  return { kind: 'unknown', text: `there is no artifact ${fact.name}${hint}`, subject: fact.name };
+  return { kind: 'unknown', text: `there is no artifact ${name}${hint}`, subject: name };
 }
 
-function tellNoVersion(fact: Fact & { kind: 'absent' }, context: FactContext): ExplanationFact {
-  const { ranges } = context.catalogue;
-  const all = allOf(fact.name, context).toSorted((a, b) => b.parsed.compare(a.parsed));
-  const early = all.filter(({ parsed }) => parsed.prerelease.length > 0 && ranges.covers(parsed, fact.range));
-  const exists = list(all.map(({ version }) => version));
-  const [first] = early;
-  const text = first
-    ? `${withRange(fact.name, fact.range)} is met by pre-releases only (${list(early.map(({ version }) => version))}), ` +
-      `which must be asked for by name, such as ${fact.name}@${first.version}`
-    : `${fact.name} has no version ${fact.range}; there ${all.length > 1 ? 'are' : 'is'} ${exists}`;
-  return { kind: 'no-version', text, subject: fact.name, object: fact.range };
+function tellNoVersion(name: string, scope: Scope, context: FactContext): ExplanationFact {
+  const { problem, core, catalogue } = context;
+  const inScope = [...scope.values()].flatMap((some) => [...some]).flatMap((one) => problem.needs[one] ?? []);
+  const missing = [...problem.roots, ...inScope]
+    .filter(({ fact, demand }) => core.has(fact) && demand.target === name && demand.kind === 'artifact')
+    .filter(({ demand }) => demand.candidates.length === 0);
+  const ranges = [...new Set(missing.map(({ range }) => range))];
+  const all = newestFirst(allOf(name, context));
+  const early = all.filter(
+    ({ parsed }) => parsed.prerelease.length > 0 && ranges.some((range) => catalogue.ranges.covers(parsed, range)),
+  );
+  const but =
+    early.length > 0
+      ? ` but pre-releases (${list(early.map(({ version }) => version))}), which only a range that names one takes`
+      : '';
+  const others = all.filter((one) => !early.includes(one)).map(({ version }) => version);
+  const exists = others.length > 0 ? `; there ${others.length > 1 ? 'are' : 'is'} ${list(others)}` : '';
+  return { kind: 'no-version', text: `${name} has no version ${list(ranges)}${but}${exists}`, subject: name };
 }
 
 /** By range the versions that have it, the range of the newest version first. */
@@ -163,7 +170,7 @@ function rangesOf(
   { problem }: FactContext,
 ): readonly { readonly need: Need; readonly versions: readonly Candidate[] }[] {
   const byRange = new Map<string, { need: Need; versions: Candidate[] }>();
-  for (const candidate of some.toSorted((a, b) => b.parsed.compare(a.parsed))) {
+  for (const candidate of newestFirst(some)) {
     const variable = problem.candidates.indexOf(candidate);
     const need = problem.needs[variable]?.find((one) => one.fact === fact);
     if (!need) continue;
@@ -186,33 +193,34 @@ function tellNeeds(name: string, fact: number, some: readonly Candidate[], conte
 
 /** What the gateway has of a capability, and who else would bring it. */
 function tellProviders(
-  fact: Fact & { kind: 'capability' },
+  { name, target }: Fact & { kind: 'capability' },
   index: number,
   some: readonly Candidate[],
   context: FactContext,
 ): string {
   const { request, catalogue, problem } = context;
-  const has = own(request.capabilities, fact.target);
-  const gateway = has === undefined ? `the gateway has no ${fact.target}` : `the gateway has ${fact.target} ${has}`;
+  const has = own(request.capabilities, target);
+  const gateway = has === undefined ? `the gateway has no ${target}` : `the gateway has ${target} ${has}`;
   const useful = new Set(rangesOf(index, some, context).flatMap(({ need }) => need.demand.candidates));
-  const providers = catalogue.providers(fact.target).filter((name) => name !== fact.name);
-  const label = (candidate: Candidate): string => `${candidate.name} ${candidate.version}`;
-  const newest = providers.flatMap((name) => {
-    const bringing = allOf(name, context).filter((candidate) => provided(candidate, fact.target));
-    const fitting = bringing.filter((candidate) => useful.has(problem.candidates.indexOf(candidate)));
-    return (fitting[0] ?? bringing[0]) ? [{ fitting: fitting[0], other: bringing[0] }] : [];
-  });
-  const fitting = newest.flatMap((one) => one.fitting ?? []);
-  if (fitting.length > 0) return `${gateway}; ${list(fitting.map(label))} would provide it`;
-  const others = newest.flatMap(({ other }) => other ?? []);
-  if (others.length === 0) return `${gateway} and no artifact provides it`;
-  const said = others.map((one) => `${label(one)} provides ${fact.target} ${provided(one, fact.target)?.version}`);
-  return `${gateway}; ${list(said)}`;
+  const fitting: string[] = [];
+  const others: string[] = [];
+  for (const provider of catalogue.providers(target)) {
+    const variables = problem.versions.get(provider) ?? [];
+    const best = variables.find((one) => useful.has(one));
+    const other = variables.find((one) => providedText(problem.candidates[one] as Candidate, target) !== undefined);
+    if (best !== undefined) fitting.push(label(problem, best));
+    else if (other !== undefined && provider !== name) {
+      const text = providedText(problem.candidates[other] as Candidate, target);
+      others.push(`${label(problem, other)} provides ${target} ${text}`);
+    }
+  }
+  if (fitting.length > 0) return `${gateway}; ${list(fitting)} would provide it`;
+  return others.length > 0 ? `${gateway}; ${list(others)}` : `${gateway} and no artifact provides it`;
 }
 
 function tellConflict(fact: Fact & { kind: 'conflict' }, some: readonly Candidate[], context: FactContext): string {
   const byRange = new Map<string, Candidate[]>();
-  for (const candidate of some.toSorted((a, b) => b.parsed.compare(a.parsed))) {
+  for (const candidate of newestFirst(some)) {
     const range = own(candidate.artifact?.manifest.conflicts ?? {}, fact.target);
     if (range !== undefined) byRange.set(range, [...(byRange.get(range) ?? []), candidate]);
   }
@@ -227,44 +235,46 @@ function tellConflict(fact: Fact & { kind: 'conflict' }, some: readonly Candidat
 function tellBudget(index: number, { problem, found }: FactContext): string {
   const budget = problem.budgets.find(({ fact }) => fact === index);
   if (!budget) return '';
-  const sums = found
+  const { resource, available, weights } = budget;
+  const [least] = found
     .filter(({ facts }) => facts.includes(index))
-    .map(({ evidence = [] }) => ({
-      parts: evidence.map((one) => ({
-        candidate: problem.candidates[one] as Candidate,
-        weight: budget.weights[one] ?? 0,
-      })),
-      sum: evidence.reduce((sum, one) => sum + (budget.weights[one] ?? 0), 0),
-    }))
+    .map(({ evidence = [] }) => ({ evidence, sum: evidence.reduce((sum, one) => sum + (weights[one] ?? 0), 0) }))
     .toSorted((a, b) => a.sum - b.sum);
-  const [least] = sums;
-  if (!least)
-    return `what is requested needs more ${budget.resource} than the gateway has (${bytes(budget.available)})`;
-  const said = least.parts.map(({ candidate, weight }) => `${candidate.name} ${candidate.version} (${bytes(weight)})`);
-  const sum =
-    least.parts.length > 1
-      ? ` need ${bytes(least.sum)} of ${budget.resource} together`
-      : ` needs that much ${budget.resource}`;
-  const has = budget.resource === 'disk' ? 'has room for' : 'has';
-  return `${list(said)}${sum}; the gateway ${has} ${bytes(budget.available)}`;
+  if (!least) return `the gateway has ${bytes(available)} of ${resource}, which is not enough`;
+  const has = `the gateway has ${bytes(available, least.sum)}${resource === 'disk' ? ' free' : ''}`;
+  const sum = `at least ${bytes(least.sum, available)} of ${resource}`;
+  const { evidence } = least;
+  if (evidence.length === 1) return `${list(evidence.map((one) => label(problem, one)))} needs ${sum}; ${has}`;
+  const parts = evidence.map((one) => `${label(problem, one)} (${bytes(weights[one] ?? 0)})`);
+  return `${list(parts)} need ${sum} together; ${has}`;
 }
 
-/** `a 1.0.0 needs b 1.0.0, which needs a 1.0.0`. */
-function tellCycles({ problem, found }: FactContext): string {
-  const labelOf = (one: number): string => `${problem.candidates[one]?.name} ${problem.candidates[one]?.version}`;
+/** `a 1.0.0 -> b 1.0.0 -> a 1.0.0 is a circle: ...` */
+function tellCycles({ problem, found, core }: FactContext): string {
   const cycles = found
     .filter(({ facts }) => facts.includes(problem.cycleFact))
     .map(({ evidence = [] }) => {
       const inside = new Set(evidence);
-      const seen: number[] = [];
-      // Each member has a need that only members meet, so following them comes round.
-      for (let one = Math.min(...evidence); !seen.includes(one); ) {
-        seen.push(one);
-        const next = (problem.needs[one] ?? []).flatMap(({ demand }) => demand.candidates).find((by) => inside.has(by));
-        if (next === undefined) break;
-        one = next;
+      const walked: number[] = [];
+      // Each member has a need that only members meet, so following these comes round.
+      let one = Math.min(...evidence);
+      while (!walked.includes(one)) {
+        walked.push(one);
+        const needs = (problem.needs[one] ?? []).filter(({ fact }) => core.has(fact));
+        one = needs.flatMap(({ demand }) => demand.candidates).find((by) => inside.has(by)) ?? one;
       }
-      return [...seen, seen[0] ?? 0].map(labelOf).join(', which needs ').replace(', which', '');
+      const circle = walked.slice(walked.indexOf(one));
+      return [...circle, one].map((member) => label(problem, member)).join(' -> ');
     });
-  return `${list([...new Set(cycles)])}: in a circle, so none of them can be installed first`;
+  const different = [...new Set(cycles)];
+  const is = different.length > 1 ? 'are circles' : 'is a circle';
+  return `${list(different)} ${is}: none of them can be installed first`;
+}
+
+function label({ candidates }: Problem, variable: number): string {
+  return `${candidates[variable]?.name} ${candidates[variable]?.version}`;
+}
+
+function newestFirst(some: readonly Candidate[]): readonly Candidate[] {
+  return some.toSorted((a, b) => b.parsed.compare(a.parsed));
 }

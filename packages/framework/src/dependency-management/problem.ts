@@ -17,8 +17,8 @@ export type Fact =
   /** The versions of `name` that exist, but not for this platform. */
   | { readonly kind: 'platform'; readonly name: ArtifactName }
   | { readonly kind: 'withdrawn'; readonly name: ArtifactName }
-  /** No version of `name` is in the range, whatever the platform; `known` says whether there is any at all. */
-  | { readonly kind: 'absent'; readonly name: ArtifactName; readonly range: string; readonly known: boolean }
+  /** No version of `name` is in some range that asks for it, whatever the platform; `known`: there are others. */
+  | { readonly kind: 'absent'; readonly name: ArtifactName; readonly known: boolean }
   | { readonly kind: 'resource'; readonly resource: Resource }
   | { readonly kind: 'cycle' };
 

@@ -31,7 +31,13 @@ export function versionList(some: readonly Candidate[], all: readonly Candidate[
   return { text: list([...items]), several: items.size > 1 };
 }
 
-export function bytes(amount: number): string {
+/** `64 MiB`; exact when it would read like `other` though it is not the same. */
+export function bytes(amount: number, other = amount): string {
+  const text = rounded(amount);
+  return amount !== other && text === rounded(other) ? `${amount} bytes` : text;
+}
+
+function rounded(amount: number): string {
   const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
   let value = amount;
   let unit = 0;
@@ -60,9 +66,12 @@ export function platformMismatch(
   if (differing.length === 1 && only !== undefined && values.size === 1) {
     const has = gateway[only] === undefined ? `names no ${only}` : `has ${gateway[only]}`;
     const [value] = values;
-    return { needs: `${several ? 'need' : 'needs'} ${only} ${value} (built for ${list(names)})`, has };
+    const more = platforms.some(([, platform]) => Object.keys(platform).length > 1)
+      ? ` (built for ${list(names)})`
+      : '';
+    return { needs: `${several ? 'need' : 'needs'} ${only} ${value}${more}`, has };
   }
-  return { needs: `${several ? 'are' : 'is'} built for ${list(names)} only`, has: `is ${platformKey(gateway)}` };
+  return { needs: `${several ? 'are' : 'is'} built only for ${list(names)}`, has: `is ${platformKey(gateway)}` };
 }
 
 /** Of the names those that are a slip of the pen away, nearest first. */

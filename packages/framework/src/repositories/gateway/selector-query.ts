@@ -14,7 +14,7 @@ export function matchesTerm(eb: Gateways, tenant: Tenant, term: SelectorTerm): E
       return hasFact(eb, tenant, term);
     case 'notin':
     case 'missing':
-      return eb.not(hasFact(eb, tenant, term));
+      return lacksFact(eb, tenant, term);
     default:
       return term satisfies never;
   }
@@ -36,20 +36,33 @@ function matchesId(eb: Gateways, term: SelectorTerm): Expression<SqlBool> {
   }
 }
 
-function hasFact(
-  eb: Gateways,
-  tenant: Tenant,
-  { key, values }: { readonly key: string; readonly values?: readonly string[] },
-): Expression<SqlBool> {
-  const comparable = values?.filter(isComparable);
-  if (comparable?.length === 0) return sql<SqlBool>`1 = 0`;
-  return eb.exists(
-    eb
-      .selectFrom('gateway_facts as fact')
-      .select(eb.lit(1).as('one'))
-      .where('fact.tenant', '=', tenant)
-      .whereRef('fact.gateway_id', '=', 'gateways.id')
-      .where('fact.key', '=', key)
-      .$if(comparable !== undefined, (query) => query.where('fact.value', 'in', comparable ?? [])),
+/**
+ * The two forms are not each other's `not` for a reason: SQLite makes a join of a positive `exists` and then a quadratic one
+ * of a page (51 s for 20,000 gateways), PostgreSQL keeps a `not in` of many rows as a list. These two are good on both.
+ */
+function hasFact(eb: Gateways, tenant: Tenant, wanted: WantedFact): Expression<SqlBool> {
+  if (isUnmatchable(wanted)) return sql<SqlBool>`1 = 0`;
+  return eb('gateways.id', 'in', facts(eb, tenant, wanted).select('fact.gateway_id'));
+}
+
+function lacksFact(eb: Gateways, tenant: Tenant, wanted: WantedFact): Expression<SqlBool> {
+  if (isUnmatchable(wanted)) return sql<SqlBool>`1 = 1`;
+  return eb.not(
+    eb.exists(facts(eb, tenant, wanted).select('fact.gateway_id').whereRef('fact.gateway_id', '=', 'gateways.id')),
   );
+}
+
+interface WantedFact {
+  readonly key: string;
+  /** Any value when absent. */
+  readonly values?: readonly string[];
+}
+
+function isUnmatchable({ values }: WantedFact): boolean {
+  return values?.some(isComparable) === false;
+}
+
+function facts(eb: Gateways, tenant: Tenant, { key, values }: WantedFact) {
+  const query = eb.selectFrom('gateway_facts as fact').where('fact.tenant', '=', tenant).where('fact.key', '=', key);
+  return values === undefined ? query : query.where('fact.value', 'in', values.filter(isComparable));
 }
