@@ -129,7 +129,7 @@ async function buildJvm(outDir: string, jdk: string, signal: AbortSignal | undef
   const template = await readFile(join(HERE, 'jvm/leonore.template.yaml'), 'utf8');
   const manifest = template
     .replace(/^#.*\n/, '')
-    .replaceAll(/\$\{(version|arch|libc)\}/g, (_all, key: keyof typeof values) => values[key]);
+    .replaceAll(/__(version|arch|libc)__/g, (_all, key: keyof typeof values) => values[key]);
   await writeFile(join(target, 'leonore.yaml'), manifest);
   await cp(join(HERE, 'jvm/control'), join(target, 'control'), { recursive: true });
   for (const script of await readdir(join(target, 'control'))) await chmod(join(target, 'control', script), 0o755);

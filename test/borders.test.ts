@@ -66,7 +66,10 @@ const BORDERS: Borders = {
   },
 };
 const SCOPE = '@leonore/';
-/** Tests may also use these workspace packages, whatever the root declares, and `@leonore/X/testing` of those they may know. */
+/**
+ * Tests (`x.test.ts`, and what lies in a folder `testing`) may also use these workspace packages, whatever the root
+ * declares, and `@leonore/X/testing` of the packages they may know. Nobody else may use what lies in `testing`.
+ */
 const FOR_TESTS = ['testkit'];
 /** Sources outside of packages: they may know each other and use packages by name. */
 const BESIDE_PACKAGES = ['test', 'scripts'];
@@ -142,7 +145,7 @@ async function packageBreaches(root: string, name: string, borders: Borders): Pr
   const declaredForTests = [...(await declaredBy(join(root, 'package.json'))), ...FOR_TESTS.map((one) => SCOPE + one)];
   const sources = await sourceFiles(root, `packages/${name}/src`);
   for (const path of [...sources, ...(await sourceFiles(root, `packages/${name}/bin`))]) {
-    const isTest = path.endsWith('.test.ts');
+    const isTest = isForTests(path);
     const say: Say = (what) => breaches.push(`${path} ${what}`);
     for (const entry of importsOf(await readFile(join(root, path), 'utf8'))) {
       if (entry.specifier.startsWith('.')) checkRelative(borders, name, path, entry, say);
@@ -159,6 +162,10 @@ async function packageBreaches(root: string, name: string, borders: Borders): Pr
     breaches.push(`packages/${name}/src/${room} has no place in the table of borders; say there whom it may know`);
   }
   return [...breaches, ...vagueNames(sources)];
+}
+
+function isForTests(path: string): boolean {
+  return path.endsWith('.test.ts') || path.includes('/testing/');
 }
 
 /** The first folder under the package's src; undefined for a file beside the rooms. */
@@ -180,6 +187,8 @@ function checkTarget(within: readonly string[], path: string, specifier: string,
 
 function checkRelative(borders: Borders, name: string, path: string, entry: Import, say: Say): void {
   const target = checkTarget([`packages/${name}`], path, entry.specifier, say);
+  if (target !== undefined && isForTests(target) && !isForTests(path))
+    say(`imports ${entry.specifier}, which is for tests`);
   const rooms = borders.rooms[name];
   if (target === undefined || !rooms) return;
   const src = `packages/${name}/src/`;
@@ -264,6 +273,8 @@ void test('the walk sees the imports that are there', async () => {
 
 const LAWFUL: Record<string, string> = {
   'packages/protocol/package.json': '{}',
+  'packages/protocol/src/testing/made.ts': `import * as fc from 'fast-check';`,
+  'package.json': `{"devDependencies":{"fast-check":"4"}}`,
   'packages/protocol/src/mod.ts': `import fs from 'node:fs';\nexport { a } from './a.ts';`,
   'packages/framework/package.json': `{"dependencies":{"@leonore/protocol":"1","fastify":"5"}}`,
   'packages/framework/src/node.ts': `import { b } from './api/mod.ts';\nimport { r } from './repositories/mod.ts';`,
@@ -342,6 +353,11 @@ const UNLAWFUL: { breach: string; files: Record<string, string>; says: RegExp }[
     breach: 'a dependency that is not declared',
     files: { 'packages/protocol/src/x.ts': `import { z } from 'zod/v4';` },
     says: /zod\/v4, which its package\.json does not declare/,
+  },
+  {
+    breach: 'a program that uses what is for tests',
+    files: { 'packages/protocol/src/x.ts': `import { made } from './testing/made.ts';` },
+    says: /testing\/made\.ts, which is for tests/,
   },
   {
     breach: 'a name that says nothing',

@@ -77,6 +77,8 @@ export function decoderFault(error: unknown, subject: string): unknown {
     return hostile(subject, `asks for more than ${2 ** (ZSTD_MAX_WINDOW_LOG - 20)} MiB to be decompressed`, error);
   }
   if (code === 'Z_MEM_ERROR' || code === 'ZSTD_error_memory_allocation') return error;
+  // Node's decoders stop as if it were their end when bytes are left that belong to no frame.
+  if (code === 'ERR_STREAM_PREMATURE_CLOSE') return corrupt(subject, 'has bytes behind its end', error);
   return /^(Z_|ZSTD_error_)/.test(code) ? damaged(error, subject) : error;
 }
 

@@ -33,13 +33,23 @@ export async function readSegment(
   const frame = encoding === 'zstd' ? walkZstdFrame(subject) : undefined;
   const decoder = createDecoder(encoding);
   let size = 0;
+  /** The first thing that failed outside of the decoder; whatever else then closes early only follows from it. */
+  let first: { readonly error: unknown } | undefined;
+  const remember = (error: unknown): never => {
+    first ??= { error };
+    throw error;
+  };
 
   async function* feed(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of source) {
-      size += chunk.length;
-      packed.update(chunk);
-      frame?.push(chunk);
-      yield chunk;
+    try {
+      for await (const chunk of source) {
+        size += chunk.length;
+        packed.update(chunk);
+        frame?.push(chunk);
+        yield chunk;
+      }
+    } catch (error) {
+      remember(error);
     }
   }
   async function* hashed(decoded: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -48,14 +58,15 @@ export async function readSegment(
       yield chunk;
     }
   }
+  async function consume(decoded: AsyncIterable<Buffer>): Promise<void> {
+    await using bytes = createByteReader(hashed(decoded));
+    await readTar(bytes, subject, visit).catch(remember);
+  }
 
   try {
-    await pipeline(feed, decoder, async (decoded: AsyncIterable<Buffer>) => {
-      await using bytes = createByteReader(hashed(decoded));
-      await readTar(bytes, subject, visit);
-    });
+    await pipeline(feed, decoder, consume);
   } catch (error) {
-    throw decoderFault(error, subject);
+    throw decoderFault(first ? first.error : error, subject);
   }
   if (decoder.bytesWritten !== size || (frame && frame.length !== size)) {
     throw corrupt(subject, 'has bytes behind its end');

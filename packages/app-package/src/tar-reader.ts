@@ -109,8 +109,8 @@ function requireCanonical(entry: TarEntry, blocks: Buffer, shown: string): void 
   if (expected.length !== blocks.length) throw hostile(shown, 'has its name in another form than LEONORE writes it');
   // The checksum differs with whatever else does.
   const [start, length] = TAR_FIELDS.checksum;
-  const differs = (byte: number, at: number): boolean =>
-    byte !== expected[at] && Math.abs((at % TAR_BLOCK) - start) >= length;
+  const isChecksum = (at: number): boolean => at % TAR_BLOCK >= start && at % TAR_BLOCK < start + length;
+  const differs = (byte: number, at: number): boolean => byte !== expected[at] && !isChecksum(at);
   const at = blocks.findIndex(differs) % TAR_BLOCK;
   const names = Object.keys(TAR_FIELDS) as (keyof typeof TAR_FIELDS)[];
   const different = names.find((key) => at < TAR_FIELDS[key][0] + TAR_FIELDS[key][1]);

@@ -9,7 +9,7 @@ import { parse as parseYaml } from 'yaml';
 import { COMMANDS, commandNames } from './command-table.ts';
 import { main } from './main.ts';
 import { createFakeTerminal } from './testing/fake-terminal.ts';
-import { createCliHome, type CliHome } from './testing/run-cli.ts';
+import { type CliHome, createCliHome } from './testing/run-cli.ts';
 
 const ESCAPE = '\u001B';
 

@@ -7,8 +7,8 @@ import type { App } from './app.ts';
 import { COMMANDS, commandNames } from './command-table.ts';
 import { EXIT } from './exit-codes.ts';
 import { createPaint, harmless } from './output/paint.ts';
-import { VERSION } from './version.ts';
 import type { Terminal } from './terminal.ts';
+import { VERSION } from './version.ts';
 
 const EXAMPLES = `
 Examples:

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { EMPTY_PROFILE, isLeonoreError, NO_TASKS, type Gateway } from '@leonore/protocol';
+import { EMPTY_PROFILE, type Gateway, isLeonoreError, NO_TASKS } from '@leonore/protocol';
 import { type Client, createClient } from './client.ts';
 import { collect, iteratePages } from './pages.ts';
 import { type FakeNode, startFakeNode } from './testing/fake-node.ts';

@@ -6,9 +6,9 @@
 import {
   type ApplicationRequest,
   artifactSchema,
-  type createGatewaySchema,
-  createdGatewaySchema,
   type CreateRollout,
+  createdGatewaySchema,
+  type createGatewaySchema,
   type createRolloutSchema,
   type createTokenSchema,
   enrolmentTokenSchema,
@@ -16,11 +16,11 @@ import {
   gatewaySchema,
   LeonoreError,
   nodeInfoSchema,
+  type PublishRequest,
   packageDetailsSchema,
   packageSummarySchema,
   pageSchema,
   type patchGatewaySchema,
-  type PublishRequest,
   rolloutSchema,
   type Sha256,
   type TaskState,
@@ -32,7 +32,7 @@ import { z } from 'zod';
 import { type EventOptions, readEvents } from './events.ts';
 import { type CallOptions, createHttp, type Http, type HttpOptions } from './http.ts';
 import { iteratePages } from './pages.ts';
-import { openFileSource, openUpload, upload, type UploadOptions, type UploadSource } from './upload.ts';
+import { openFileSource, openUpload, type UploadOptions, type UploadSource, upload } from './upload.ts';
 
 export type ClientOptions = HttpOptions;
 export type Client = ReturnType<typeof createClient>;

@@ -127,7 +127,6 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
     adminTokenFile,
     async [Symbol.asyncDispose]() {
       log.info('the node is stopping');
-      http.drain();
       await resources.disposeAsync();
     },
   };

@@ -320,13 +320,16 @@ void test('410, or no longer offered: the download is forgotten; a newer task ta
   await offerTask(server, gateway.work, { id: 1, components: [{ name: 'one' }] });
   await until('first report', () => server.requests.some(({ path }) => path.includes('deploymentBase/1/feedback')));
   server.offered = undefined;
-  await offerTask(server, gateway.work, { id: 2, components: [{ name: 'two' }] });
-  await until('second download', () => executions(server, '2').includes('download'));
+  const hangs = async (id: number, name: string): Promise<void> => {
+    const made = await makeTask(server, gateway.work, { id, components: [{ name }] });
+    server.offered = made.deployment;
+    await until(`download ${id}`, () => server.requests.some(({ path }) => path === made.path));
+  };
+  await hangs(2, 'two');
   const before = hungUp;
   server.offered = undefined;
   await until('the agent hangs up', () => hungUp > before);
-  await offerTask(server, gateway.work, { id: 3, components: [{ name: 'three' }] });
-  await until('third download', () => executions(server, '3').includes('download'));
+  await hangs(3, 'three');
   hanging = false;
   const report = await gateway.task({ id: 4, components: [{ name: 'four' }] });
   assert.equal(result(report), 'closed/success');

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { packArtifact, type PackedArtifact } from '@leonore/app-package';
+import { type PackedArtifact, packArtifact } from '@leonore/app-package';
 import type { Client } from '@leonore/client';
 import { type Artifact, artifactLabel, LeonoreError } from '@leonore/protocol';
 import type { App } from '../app.ts';

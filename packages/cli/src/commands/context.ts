@@ -1,6 +1,7 @@
 /** `leonore context`: the nodes that `leonore login` has kept. */
-import type { Command } from 'commander';
+
 import { LeonoreError } from '@leonore/protocol';
+import type { Command } from 'commander';
 import type { App } from '../app.ts';
 import { addOutputOption, emitList, type OutputFormat } from '../output/emit.ts';
 import { type Config, configPath, readConfig, writeConfig } from '../settings/config-file.ts';

@@ -2,8 +2,7 @@
 import type { Command } from 'commander';
 import type { App } from '../app.ts';
 import { addOutputOption, emitList, emitOne, type OutputFormat } from '../output/emit.ts';
-import { formatAge } from '../output/quantities.ts';
-import { parseDuration } from '../output/quantities.ts';
+import { formatAge, parseDuration } from '../output/quantities.ts';
 import { addConnectionOptions, type ConnectionFlags } from '../settings/connection.ts';
 import { collectValues, formatLabels, parseCount, parseLabels } from './words.ts';
 

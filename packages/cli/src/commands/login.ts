@@ -1,7 +1,8 @@
 /** `leonore login URL`: tries address and token, then keeps them as a context. */
-import type { Command } from 'commander';
+
 import { createClient } from '@leonore/client';
 import { LeonoreError } from '@leonore/protocol';
+import type { Command } from 'commander';
 import type { App } from '../app.ts';
 import { askHidden, readAllInput } from '../ask.ts';
 import { configPath, readConfig, writeConfig } from '../settings/config-file.ts';

@@ -1,5 +1,5 @@
 /** Reads the words of a call: counts, labels, names with versions. Each fault is a `cli.usage` that says how it reads. */
-import { type Labels, labelsSchema, LeonoreError } from '@leonore/protocol';
+import { type Labels, LeonoreError, labelsSchema } from '@leonore/protocol';
 import { InvalidArgumentError } from 'commander';
 import { harmless } from '../output/paint.ts';
 

@@ -7,7 +7,7 @@ import { createPaint } from '../output/paint.ts';
 import { formatDuration } from '../output/quantities.ts';
 import { reportRollout, watchRollout } from '../progress/watch-rollout.ts';
 import { allSucceeded, readOutcomes, renderOutcomes } from './final-table.ts';
-import { setUpStage, type Stage } from './stage.ts';
+import { type Stage, setUpStage } from './stage.ts';
 
 const ROLLOUT_TIMEOUT_MS = 120_000;
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { installPlanSchema, type InstallPlan } from '@leonore/protocol';
+import { type InstallPlan, installPlanSchema } from '@leonore/protocol';
 import { createPaint } from './paint.ts';
 import { renderResolution } from './plan-tree.ts';
 

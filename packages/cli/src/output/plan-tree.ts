@@ -1,5 +1,5 @@
 /** An install plan as a tree (what is asked for, below it what it needs), or the facts that leave no plan. Pure. */
-import { type Explanation, type InstallPlan, platformKey, type PlanStep, type Resolution } from '@leonore/protocol';
+import { type Explanation, type InstallPlan, type PlanStep, platformKey, type Resolution } from '@leonore/protocol';
 import { harmless, type Paint } from './paint.ts';
 import { renderTree, type TreeNode } from './tree.ts';
 

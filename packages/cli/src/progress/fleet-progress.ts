@@ -1,7 +1,7 @@
 /** A rollout's counts as a bar or a sentence, with rate and time left. Pure: the same figures give the same text. */
 import type { Rollout, TaskCounts } from '@leonore/protocol';
-import { formatDuration } from '../output/quantities.ts';
 import type { Paint } from '../output/paint.ts';
+import { formatDuration } from '../output/quantities.ts';
 
 /** Tasks that have ended, whatever their end, and gateways that will never have one. */
 export function endedCount(counts: TaskCounts): number {

@@ -15,6 +15,7 @@ export interface RunOptions {
   readonly input?: string;
   /** Called with everything that came on stderr so far, each time something comes. */
   readonly onStderr?: (text: string, child: { kill(signal: NodeJS.Signals): void }) => void;
+  readonly onStdout?: (text: string, child: { kill(signal: NodeJS.Signals): void }) => void;
   readonly nodeArgs?: readonly string[];
   readonly cwd?: string;
 }
@@ -45,7 +46,10 @@ export async function createCliHome(settings: Readonly<Record<string, string>> =
         });
         let stdout = '';
         let stderr = '';
-        child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+        child.stdout.on('data', (chunk: Buffer) => {
+          stdout += chunk.toString();
+          options.onStdout?.(stdout, child);
+        });
         child.stderr.on('data', (chunk: Buffer) => {
           stderr += chunk.toString();
           options.onStderr?.(stderr, child);

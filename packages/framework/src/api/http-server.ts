@@ -24,7 +24,7 @@ import { rolloutRoutes } from './routes/rollouts.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { uploadRoutes } from './routes/uploads.ts';
 
-export interface HttpServerDeps extends ApiDeps {
+export interface HttpServerDeps extends Omit<ApiDeps, 'stopping'> {
   /** Hex SHA-256 of the operator's token. */
   readonly adminTokenHash: string;
   readonly mqttUrl: () => string | undefined;
@@ -45,19 +45,19 @@ export interface HttpServerOptions {
 export interface HttpServer extends AsyncDisposable {
   /** http://HOST:PORT */
   readonly url: string;
-  /** From now on /readyz says no, so that balancers turn away. */
-  drain(): void;
 }
 
+const MAX_DRAIN_MS = 25_000;
+
 export async function createHttpServer(deps: HttpServerDeps, options: HttpServerOptions): Promise<HttpServer> {
-  let draining = false;
+  const stopping = new AbortController();
   const fastifyLog: FastifyBaseLogger = deps.log;
   const app = fastify({
     loggerInstance: fastifyLog,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.maxBodySize,
     trustProxy: options.trustProxy,
-    forceCloseConnections: true,
+    forceCloseConnections: 'idle',
     // Gateways of other makers have ids of up to 256 characters, each of which may be three in a URL.
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },
     requestTimeout: 0,
@@ -102,7 +102,7 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
   app.get('/api/v1/openapi.json', { schema: probe }, () => app.swagger());
   app.get('/healthz', { schema: probe }, () => ({ status: 'ok' }));
   app.get('/readyz', { schema: probe }, async (_request, reply) => {
-    if (draining) throw new LeonoreError('server.stopping', 'this node is shutting down');
+    if (stopping.signal.aborted) throw new LeonoreError('server.stopping', 'this node is shutting down');
     try {
       await deps.repositories.ping();
     } catch (error) {
@@ -126,7 +126,7 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
       rolloutRoutes,
       eventRoutes,
     ])
-      routes(scope, deps);
+      routes(scope, { ...deps, stopping: stopping.signal });
     scope.get('/api/v1/info', { schema: { tags: ['node'], summary: 'What this node is' } }, () => {
       const mqttUrl = deps.mqttUrl();
       return {
@@ -171,10 +171,11 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
       pollIntervalSeconds: options.ddi.pollIntervalSeconds,
       mqttUrl: deps.mqttUrl,
     });
+    const { gateways, builder } = deps;
     await gatewayFacing.register(async (ddi) => {
       registerDdi(
         ddi,
-        { tasks: deps.provisioning.gatewayTasks, gateways: deps.gateways, builder: deps.builder },
+        { tasks: deps.provisioning.gatewayTasks, gateways, builder, stopping: stopping.signal },
         options.ddi,
       );
     });
@@ -184,9 +185,12 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
   const { port } = app.server.address() as AddressInfo;
   return {
     url: `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`,
-    drain() {
-      draining = true;
+    async [Symbol.asyncDispose]() {
+      stopping.abort();
+      // Downloads that are under way end first, within limits.
+      const hard = setTimeout(() => app.server.closeAllConnections(), MAX_DRAIN_MS);
+      await app.close();
+      clearTimeout(hard);
     },
-    [Symbol.asyncDispose]: () => app.close(),
   };
 }

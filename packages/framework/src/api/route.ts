@@ -19,6 +19,8 @@ export interface ApiDeps {
   readonly provisioning: ProvisioningHandler;
   readonly events: EventBus;
   readonly log: Logger;
+  /** Aborted when the node stops: whoever is held waiting is let go. */
+  readonly stopping: AbortSignal;
   /** The tenant that operators act in; one for now. */
   readonly tenant: Tenant;
 }

@@ -106,7 +106,7 @@ function tell(fact: Fact, index: number, scope: Scope, context: FactContext): Ex
       const some = inScope(fact.name).filter(({ blocked }) => blocked === 'withdrawn');
       const versions = versionList(some, allOf(fact.name, context));
       const reasons = new Set(some.flatMap(({ builds }) => builds.flatMap((build) => build.withdrawnReason ?? [])));
-      const why = reasons.size > 0 ? ` (${list([...reasons].toSorted())})` : '';
+      const why = reasons.size > 0 ? ` (${[...reasons].toSorted().join('; ')})` : '';
       const text = `${fact.name} ${versions.text} ${versions.several ? 'were' : 'was'} withdrawn${why}`;
       return { kind: 'withdrawn', text, subject: fact.name };
     }

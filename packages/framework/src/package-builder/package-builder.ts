@@ -50,6 +50,8 @@ export interface PackageBuilder {
   hashes(tenant: Tenant, record: PackageRecord): Promise<PackageHashes>;
 }
 
+const MAX_KNOWN_PACKAGES = 500;
+
 /** A short name of a class of gateways that get the same packages: platform and compressions. */
 export function gatewayClassId(platform: Platform, encodings: readonly Encoding[]): string {
   return [platform.os ?? 'any', platform.arch ?? 'any', platform.libc ?? 'any', encodings.join('+')].join('-');
@@ -62,6 +64,8 @@ export function createPackageBuilder(deps: {
   now: () => number;
 }): PackageBuilder {
   const { repositories, blobs, cache, now } = deps;
+  /** Packages never change but for their hashes; reading one means parsing its whole manifest. */
+  const known = new Map<string, PackageRecord>();
   const building = new Map<string, Promise<PackageRecord>>();
   const hashing = new Map<PackageId, Promise<PackageHashes>>();
 
@@ -83,8 +87,8 @@ export function createPackageBuilder(deps: {
   }
 
   async function compose(tenant: Tenant, input: ReturnType<typeof composition>): Promise<PackageRecord> {
-    const known = await repositories.read.packages.find(tenant, input.id);
-    if (known) return known;
+    const there = await find(tenant, input.id);
+    if (there) return there;
     const composed = composePackage(input);
     const header = await blobs.put(composed.header);
     const trailer = await blobs.put(composed.trailer);
@@ -108,6 +112,22 @@ export function createPackageBuilder(deps: {
       parts,
     };
     await repositories.write((tx) => tx.packages.insert(tenant, record));
+    return keep(tenant, record);
+  }
+
+  async function find(tenant: Tenant, id: PackageId): Promise<PackageRecord | undefined> {
+    const hit = known.get(`${tenant}/${id}`);
+    if (hit) return hit;
+    const record = await repositories.read.packages.find(tenant, id);
+    return record && keep(tenant, record);
+  }
+
+  function keep(tenant: Tenant, record: PackageRecord): PackageRecord {
+    known.set(`${tenant}/${record.summary.id}`, record);
+    for (const oldest of known.keys()) {
+      if (known.size <= MAX_KNOWN_PACKAGES) break;
+      known.delete(oldest);
+    }
     return record;
   }
 
@@ -138,6 +158,7 @@ export function createPackageBuilder(deps: {
       sha256: hashes.sha256.digest('hex'),
     };
     await repositories.write((tx) => tx.packages.setHashes(tenant, record.summary.id, made));
+    keep(tenant, { ...record, hashes: made });
     return made;
   }
 
@@ -147,7 +168,7 @@ export function createPackageBuilder(deps: {
       return singleFlight(building, `${tenant}/${input.id}`, () => compose(tenant, input));
     },
     async find(tenant, id) {
-      const record = await repositories.read.packages.find(tenant, id);
+      const record = await find(tenant, id);
       if (!record)
         throw new LeonoreError(
           'package.unknown',

@@ -78,6 +78,8 @@ export function createProvisioningHandler(
   const { repositories, gateways, onError } = deps;
   const stopping = new AbortController();
   const background = new Set<Promise<void>>();
+  /** Rollouts whose tasks are being made. */
+  const plannings = new Map<string, Promise<void>>();
 
   const planner = createPlanner(deps, { keptPlans: options.keptPlans });
   const progress = createProgress(deps, { intervalMs: options.progressIntervalMs });
@@ -105,9 +107,14 @@ export function createProvisioningHandler(
     background.add(guarded);
   }
 
-  async function plan(tenant: Tenant, rollout: RolloutRecord): Promise<void> {
-    await planning.run(tenant, rollout, stopping.signal);
-    progress.touch(tenant, rollout.id);
+  function plan(tenant: Tenant, rollout: RolloutRecord): Promise<void> {
+    const key = `${tenant}/${rollout.id}`;
+    const running = planning.run(tenant, rollout, stopping.signal).finally(() => {
+      plannings.delete(key);
+      progress.touch(tenant, rollout.id);
+    });
+    plannings.set(key, running);
+    return running;
   }
 
   /** Both ways hear of it: a poll that is held open is answered, a connected gateway gets its push. */
@@ -169,7 +176,11 @@ export function createProvisioningHandler(
     const gateway = await repositories.read.gateways.find(tenant, id);
     if (!gateway) return;
     for (const { tenant: owner, rollout } of await repositories.read.rollouts.inStates(['running'])) {
-      if (owner === tenant && rollout.planned) await planning.join(tenant, rollout, gateway);
+      if (owner !== tenant) continue;
+      // Planning may have gone past this gateway before it came; what it did not miss has a task by then.
+      await plannings.get(`${tenant}/${rollout.id}`);
+      const planned = await repositories.read.rollouts.find(tenant, rollout.id);
+      if (planned?.state === 'running' && planned.planned) await planning.join(tenant, planned, gateway);
     }
     if (installedChanged) await repair(tenant, id);
   }

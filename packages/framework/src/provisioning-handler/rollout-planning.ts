@@ -53,7 +53,7 @@ export function createRolloutPlanning(deps: {
     rollout: RolloutRecord,
     gateways: readonly GatewayRecord[],
     planning: Planning,
-  ): Promise<void> {
+  ): Promise<readonly TaskRecord[]> {
     const ids = gateways.map(({ id }) => id);
     const served = await repositories.read.rollouts.gatewaysWithTask(tenant, rollout.id, ids, [
       ...ACTIVE_STATES,
@@ -78,6 +78,7 @@ export function createRolloutPlanning(deps: {
     });
     await supersedeOlder(tenant, rollout, made);
     await deps.onTasks(tenant, made);
+    return made;
   }
 
   /** Older tasks of these gateways that have no point any more are canceled; the others come first, then the new one. */
@@ -103,15 +104,18 @@ export function createRolloutPlanning(deps: {
       for (;;) {
         signal.throwIfAborted();
         const page = await repositories.read.gateways.list(tenant, { selector, limit: PAGE, cursor });
-        await planPage(tenant, rollout, page.items, {
+        const made = await planPage(tenant, rollout, page.items, {
           planCursor: page.next,
           planned: page.next === undefined,
           blockers,
         });
-        if (page.next === undefined) return;
-        cursor = page.next;
         const current = await repositories.read.rollouts.find(tenant, rollout.id);
-        if (!current || (current.state !== 'running' && current.state !== 'paused')) return;
+        if (current?.state === 'aborted') {
+          // Aborted while this page was made: nobody else cancels its tasks.
+          for (const task of made) await deps.tasks.cancel(tenant, task, 'the rollout was aborted');
+        }
+        if (page.next === undefined || (current?.state !== 'running' && current?.state !== 'paused')) return;
+        cursor = page.next;
         blockers = current.blockers;
       }
     },

@@ -6,7 +6,7 @@ const KEEP_ALIVE_MS = 15_000;
 const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
 
 /** Server-sent events (WHATWG HTML, 9.2): rollouts, tasks and gateways as they change. */
-export function eventRoutes(app: App, { events, tenant }: ApiDeps): void {
+export function eventRoutes(app: App, { events, stopping, tenant }: ApiDeps): void {
   app.get(
     '/api/v1/events',
     {
@@ -38,7 +38,10 @@ export function eventRoutes(app: App, { events, tenant }: ApiDeps): void {
         Number.isSafeInteger(lastId) && lastId > 0 ? lastId : undefined,
       );
       const keepAlive = setInterval(() => raw.write(': still here\n\n'), KEEP_ALIVE_MS);
+      const end = () => raw.end();
+      stopping.addEventListener('abort', end, { once: true });
       raw.once('close', () => {
+        stopping.removeEventListener('abort', end);
         clearInterval(keepAlive);
         unsubscribe();
       });

@@ -54,10 +54,10 @@ const JSON_TYPES = ['application/hal+json', 'application/json'] as const;
 
 export function registerDdi(
   app: FastifyInstance,
-  deps: { tasks: GatewayTasks; gateways: GatewayManagement; builder: PackageBuilder },
+  deps: { tasks: GatewayTasks; gateways: GatewayManagement; builder: PackageBuilder; stopping: AbortSignal },
   options: DdiOptions,
 ): void {
-  const { tasks, gateways, builder } = deps;
+  const { tasks, gateways, builder, stopping } = deps;
   const callers = new WeakMap<FastifyRequest, Caller>();
 
   app.addHook('onRequest', async (request) => {
@@ -102,7 +102,7 @@ export function registerDdi(
       const closed = new AbortController();
       const close = () => closed.abort();
       request.raw.socket.once('close', close);
-      await tasks.untilWork(tenant, id, AbortSignal.any([closed.signal, AbortSignal.timeout(wait * 1000)]));
+      await tasks.untilWork(tenant, id, AbortSignal.any([closed.signal, stopping, AbortSignal.timeout(wait * 1000)]));
       request.raw.socket.off('close', close);
       work = await tasks.current(tenant, id);
     }

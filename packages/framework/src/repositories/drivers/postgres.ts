@@ -44,36 +44,40 @@ export async function openPostgresRepositories({ url, maxConnections = 10 }: Pos
   });
   // A connection that breaks while idle: the pool drops it, and the next query opens another.
   pool.on('error', () => {});
-  const db: Db = new Kysely({ dialect: createDialect(pool) });
-  let closed = false;
+  const connecting = createUnderWay();
+  const writing = createUnderWay();
+  const db: Db = new Kysely({ dialect: createDialect(pool, connecting) });
+
+  async function close(): Promise<void> {
+    await writing.close();
+    // A pool that ends forgets those who wait for a connection.
+    await connecting.close();
+    if (!pool.ending) await pool.end();
+  }
   try {
     await migrate(db, 'postgres');
   } catch (error) {
-    await pool.end();
+    await close();
     throw error;
   }
 
   return {
     read: createRepositorySet(db),
-    write: notNested((work) => serialized(db, work)),
+    write: notNested((work) => writing.run(() => serialized(db, work))),
     async ping() {
       await sql`select 1`.execute(db);
     },
-    async [Symbol.asyncDispose]() {
-      if (closed) return;
-      closed = true;
-      await pool.end();
-    },
+    [Symbol.asyncDispose]: close,
   };
 }
 
 /** Kysely's dialect whose errors say what an operator can do. */
-function createDialect(pool: pg.Pool): PostgresDialect {
+function createDialect(pool: pg.Pool, connecting: UnderWay): PostgresDialect {
   return new PostgresDialect({
     pool: {
       options: pool.options,
       end: () => pool.end(),
-      connect: () => (pool.ending ? Promise.reject(stopping()) : pool.connect().catch(explainPostgres)),
+      connect: () => connecting.run(() => pool.connect().catch(explainPostgres)),
     },
     onCreateConnection(connection: DatabaseConnection) {
       const execute = connection.executeQuery.bind(connection);
@@ -84,8 +88,31 @@ function createDialect(pool: pg.Pool): PostgresDialect {
   });
 }
 
-function stopping(): LeonoreError {
-  return new LeonoreError('server.stopping', 'the database is closed; this node is shutting down');
+/** What is under way is waited for at the end; nothing new begins then. */
+interface UnderWay {
+  run<T>(begin: () => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+function createUnderWay(): UnderWay {
+  const all = new Set<Promise<unknown>>();
+  let closed = false;
+  return {
+    async run(begin) {
+      if (closed) throw new LeonoreError('server.stopping', 'the database is closed; this node is shutting down');
+      const one = begin();
+      all.add(one);
+      try {
+        return await one;
+      } finally {
+        all.delete(one);
+      }
+    },
+    async close() {
+      closed = true;
+      await Promise.allSettled(all);
+    },
+  };
 }
 
 async function serialized<T>(db: Db, work: (set: RepositorySet) => Promise<T>): Promise<T> {
