@@ -24,7 +24,7 @@ const BORDERS: Borders = {
     framework: ['protocol', 'app-package'],
     agent: ['protocol', 'app-package'],
     evaluation: ['protocol', 'app-package', 'client', 'agent'],
-    cli: ['protocol', 'app-package', 'client', 'framework', 'agent', 'evaluation'],
+    cli: ['protocol', 'app-package', 'client', 'framework', 'agent', 'evaluation', 'examples'],
     testkit: ['protocol', 'app-package', 'client', 'framework', 'agent', 'evaluation', 'cli'],
   },
   /** Rooms of a package (the first folder under src), each entered through its `mod.ts` only. Files beside them wire the rooms together and know all. */

@@ -74,7 +74,7 @@ const seconds = z.int().min(1).max(86_400);
 export const runSchema = z
   .strictObject({
     restart: z.enum(['always', 'on-failure', 'never']).default('always'),
-    /** Seconds in which `control/health` must succeed after start; also how long it must then stay up. */
+    /** Seconds after start within which `control/health` must succeed. */
     healthTimeoutSeconds: seconds.default(30),
     /** Seconds between two health checks of a running application. */
     healthIntervalSeconds: seconds.default(30),

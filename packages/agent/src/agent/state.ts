@@ -2,7 +2,7 @@
  * What the agent must remember: what is installed, and how its last task ended. Replaced whole and durably; heals from
  * its previous copy, and when both are lost from what lies in the version folders.
  */
-import { readdir, readlink } from 'node:fs/promises';
+import { readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ddiFeedbackSchema, type InstalledComponent } from '@leonore/protocol';
 import { z } from 'zod';
@@ -51,6 +51,12 @@ export async function openState(folder: AgentFolder, logger: Logger): Promise<St
     logger.warn('state.json was damaged; its previous copy is used');
     await writeDurable(folder.state, value);
   }
+  const lost = await missingFromDisk(folder, value.installed);
+  if (lost.length > 0) {
+    logger.warn('components are gone from the disk; they count as not installed', { names: lost });
+    value = { ...value, installed: Object.fromEntries(Object.entries(value.installed).filter(([name]) => !lost.includes(name))) };
+    await writeDurable(folder.state, value);
+  }
   return {
     get value() {
       return value;
@@ -61,6 +67,16 @@ export async function openState(folder: AgentFolder, logger: Logger): Promise<St
       value = next;
     },
   };
+}
+
+/** The disk is the truth: what was taken away behind the agent's back is brought again by the server. */
+async function missingFromDisk(folder: AgentFolder, installed: InstalledSet): Promise<readonly string[]> {
+  const lost: string[] = [];
+  for (const [name, { version }] of Object.entries(installed)) {
+    const there = await stat(folder.version(name, version)).catch(() => undefined);
+    if (!there?.isDirectory()) lost.push(name);
+  }
+  return lost;
 }
 
 async function readVersionFolders(folder: AgentFolder): Promise<InstalledSet> {

@@ -8,7 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { artifactManifestSchema } from '@leonore/protocol';
 import { parse as parseYaml } from 'yaml';
-import { type BuiltExamples, buildExamples } from '../../../../examples/build.ts';
+import { type BuiltExamples, buildExamples } from '@leonore/examples';
 import { findApplications } from './applications.ts';
 
 const run = promisify(execFile);

@@ -94,7 +94,7 @@ function options(values: Readonly<Record<string, string>>): string[] {
 }
 
 async function buildExamplesIn(outDir: string, signal: AbortSignal) {
-  const examples = await import('../../../../examples/build.ts').catch((error: unknown) => {
+  const examples = await import('@leonore/examples').catch((error: unknown) => {
     throw new LeonoreError('config.invalid', 'the examples are not here; run the demo in a clone of the project', {
       cause: error,
     });
