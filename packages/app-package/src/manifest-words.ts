@@ -49,13 +49,7 @@ export function faultsOfIssue(
     case 'too_small':
       return [{ path, at: 'value', message: `must be at least ${issue.minimum}, not ${shown(valueAt(root, path))}` }];
     case 'too_big':
-      return [
-        {
-          path,
-          at: 'value',
-          message: `must ${issue.origin === 'string' ? 'have at most' : 'be at most'} ${issue.maximum}${issue.origin === 'string' ? ' characters' : ''}`,
-        },
-      ];
+      return [{ path, at: 'value', message: tooBigWords(issue.origin, issue.maximum, valueAt(root, path)) }];
     case 'custom':
     case 'invalid_format':
     case 'invalid_element':
@@ -131,6 +125,12 @@ function shown(value: unknown): string {
   if (typeof value === 'object' && value !== null) return 'a map of keys';
   const text = JSON.stringify(value) ?? 'nothing';
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
+}
+
+function tooBigWords(origin: string, maximum: number | bigint, value: unknown): string {
+  return origin === 'string'
+    ? `must have at most ${maximum} characters`
+    : `must be at most ${maximum}, not ${shown(value)}`;
 }
 
 function withFound(message: string, value: unknown): string {

@@ -33,12 +33,8 @@ export async function readSegment(
   const frame = encoding === 'zstd' ? walkZstdFrame(subject) : undefined;
   const decoder = createDecoder(encoding);
   let size = 0;
-  /** The first thing that failed outside of the decoder; whatever else then closes early only follows from it. */
-  let first: { readonly error: unknown } | undefined;
-  const remember = (error: unknown): never => {
-    first ??= { error };
-    throw error;
-  };
+  /** What failed first outside of the decoder; whatever else then closes early only follows from it. */
+  let failed: { readonly error: unknown; readonly in: 'source' | 'consumer' } | undefined;
 
   async function* feed(): AsyncGenerator<Uint8Array> {
     try {
@@ -49,7 +45,8 @@ export async function readSegment(
         yield chunk;
       }
     } catch (error) {
-      remember(error);
+      failed ??= { error, in: 'source' };
+      throw error;
     }
   }
   async function* hashed(decoded: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -60,13 +57,20 @@ export async function readSegment(
   }
   async function consume(decoded: AsyncIterable<Buffer>): Promise<void> {
     await using bytes = createByteReader(hashed(decoded));
-    await readTar(bytes, subject, visit).catch(remember);
+    try {
+      await readTar(bytes, subject, visit);
+    } catch (error) {
+      failed ??= { error, in: 'consumer' };
+      throw error;
+    }
   }
 
   try {
     await pipeline(feed, decoder, consume);
   } catch (error) {
-    throw decoderFault(first ? first.error : error, subject);
+    if (failed?.in === 'source') throw failed.error;
+    // The decoder's own errors come through the consumer, too.
+    throw decoderFault(failed ? failed.error : error, subject);
   }
   if (decoder.bytesWritten !== size || (frame && frame.length !== size)) {
     throw corrupt(subject, 'has bytes behind its end');

@@ -27,7 +27,9 @@ export function decodeCursor<K extends readonly Key[]>(form: CursorForm<K>, curs
     list === form.list &&
     key.length === form.example.length &&
     key.every(
-      (part, i) => typeof part === typeof form.example[i] && (typeof part === 'string' || Number.isSafeInteger(part)),
+      (part, i) =>
+        typeof part === typeof form.example[i] &&
+        (typeof part === 'string' ? !part.includes('\0') : Number.isSafeInteger(part)),
     );
   if (!fits || form.accepts?.(key as unknown as K) === false) throw broken(cursor);
   return key as unknown as K;

@@ -14,6 +14,8 @@ const UNREACHABLE = /^(08...|53300|57P0[123])$/;
 const UNREACHABLE_WORDS =
   /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/;
 const DISK_FULL = '53100';
+/** character_not_in_repertoire: U+0000, which no name has. */
+const NO_TEXT = '22021';
 
 /** Throws what an operator can do something about as a LeonoreError, anything else as it is. */
 export function explainPostgres(error: unknown): never {
@@ -28,6 +30,11 @@ export function explainPostgres(error: unknown): never {
   }
   if (code === DISK_FULL) {
     throw new LeonoreError('storage.full', 'the disk of PostgreSQL is full; free some space there and try again', {
+      cause: error,
+    });
+  }
+  if (code === NO_TEXT) {
+    throw new LeonoreError('request.invalid', 'a text in the request holds the character U+0000; leave it out', {
       cause: error,
     });
   }

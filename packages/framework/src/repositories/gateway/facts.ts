@@ -30,9 +30,9 @@ export function factsOf(profile: GatewayProfile, labels: Labels): Facts {
   return facts;
 }
 
-/** True when a fact may have exactly this value; a cut one never does. */
+/** True when a fact may have exactly this value; one that was cut or mended never has. */
 export function isComparable(value: string): boolean {
-  return value.length <= MAX_VALUE;
+  return value.length <= MAX_VALUE && !value.includes('\0');
 }
 
 /** Writes what is new, changes what differs, takes away what is gone. */
