@@ -37,7 +37,6 @@ async function calls(): Promise<ReadonlySet<string>> {
   });
   const sha256 = sha256Schema.parse('0'.repeat(64));
   const manifest = artifactManifestSchema.parse({ name: 'x', version: '1.0.0' });
-  const source = { size: 1, read: () => new Uint8Array(1) };
   await Promise.allSettled([
     client.info(),
     client.artifacts.list(),
@@ -67,7 +66,6 @@ async function calls(): Promise<ReadonlySet<string>> {
     client.events().next(),
     client.uploads.open(sha256, 1),
     client.uploads.get(sha256),
-    source,
   ]);
   return sent;
 }

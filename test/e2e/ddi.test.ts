@@ -147,7 +147,7 @@ describe('a deployment', () => {
     assert.equal(download.headers.get('content-type'), 'application/octet-stream');
     assert.equal(download.headers.get('etag'), `"${hashes.sha1}"`);
     assert.match(download.headers.get('content-disposition') ?? '', /^attachment;filename=/);
-    const sums = await fetch(`${artifact}.MD5SUM`, { headers });
+    const sums = await fetch(`${artifact.href}.MD5SUM`, { headers });
     assert.equal(await sums.text(), `${hashes.md5}  ${document.deployment.chunks[0]!.artifacts[0]!.filename}`);
   });
 

@@ -198,7 +198,10 @@ async function slowProxy(target: string) {
       { method: incoming.method, headers: incoming.headers },
       (response) => {
         answer.writeHead(response.statusCode ?? 502, response.headers);
-        if (!isPackage) return void response.pipe(answer);
+        if (!isPackage) {
+          response.pipe(answer);
+          return;
+        }
         response.on('data', (chunk: Buffer) => {
           // Past the limit the link is dead: nothing passes, nothing ends.
           if (passed >= limit) return;

@@ -65,7 +65,7 @@ const capabilityNameSchema = z
 export const installPathSchema = z
   .string()
   .max(255)
-  .refine((path) => /^(\/[^/\0]+)+$/.test(path) && !path.split('/').some((part) => part === '.' || part === '..'), {
+  .refine((path) => /^(\/[^/\p{Cc}]+)+$/u.test(path) && !path.split('/').some((part) => part === '.' || part === '..'), {
     message: 'installPath is an absolute path without "." or ".." parts, such as /opt/sedona-vm',
   });
 

@@ -13,7 +13,9 @@ import {
   type Strategy,
 } from '@leonore/protocol';
 import { countingClient } from '../fleet/counting-client.ts';
+import { createHeaderReader } from '../fleet/header-reader.ts';
 import { seededRandom } from '../fleet/seeded-random.ts';
+import { createSignalFan } from '../fleet/signal-fan.ts';
 import { createVirtualGateway, type GatewayTraffic } from '../fleet/virtual-gateway.ts';
 import type { Nginx, StaticGatewayFiles } from './nginx.ts';
 import { familyUsage } from './process-usage.ts';
@@ -73,6 +75,8 @@ export async function createFloor(
     const traffic: GatewayTraffic = { requests: 0, polls: 0, messagesSent: 0, messagesReceived: 0, packageBytes: 0 };
     const counting = countingClient(client, traffic);
     const completionsMs: number[] = [];
+    const readHeader = createHeaderReader();
+    using signals = createSignalFan(runSignal);
     const before = await familyUsage(server.pid);
     const startedAt = performance.now();
     const members = Array.from({ length: gateways }, (_, index) => {
@@ -83,7 +87,8 @@ export async function createFloor(
         traffic,
         random: seededRandom(index),
         now: Date.now,
-        signal: runSignal,
+        readHeader,
+        signal: signals.next(),
         onEnd(_gateway, { outcome }) {
           if (outcome === 'succeeded') completionsMs.push(performance.now() - startedAt);
         },

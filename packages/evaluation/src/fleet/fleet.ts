@@ -16,9 +16,11 @@ import {
 import { enrolPatiently, openSession } from './coming-up.ts';
 import { countingClient } from './counting-client.ts';
 import { createEndCounter } from './end-counter.ts';
+import { createHeaderReader } from './header-reader.ts';
 import { inParallel } from './in-parallel.ts';
 import { createPollWheel } from './poll-wheel.ts';
 import { seededRandom, seededSecret } from './seeded-random.ts';
+import { createSignalFan } from './signal-fan.ts';
 import {
   createVirtualGateway,
   TASK_OUTCOMES,
@@ -93,15 +95,18 @@ export async function simulateFleet(options: FleetOptions, signal?: AbortSignal)
   const members: Member[] = [];
   const sessions = new Set<MqttConnectivity>();
   const ends = createEndCounter();
+  const signals = createSignalFan(stopped.signal);
+  const readHeader = createHeaderReader();
   let wheel: Disposable | undefined;
 
   const bringUp = async (index: number): Promise<void> => {
     const id = gatewayId(options, index);
     const secret = seededSecret(seed, id);
     const random = seededRandom(seed + index);
+    const own = signals.next();
     const profile = profileOf(options, index);
     const request = { server, token: options.enrolmentToken, id, secret, profile, client };
-    const answer = await enrolPatiently(request, random, stopped.signal);
+    const answer = await enrolPatiently(request, random, own);
     const gateway = createVirtualGateway({
       id,
       http: createHttpConnectivity({ server, secret, client, ...answer }),
@@ -110,7 +115,8 @@ export async function simulateFleet(options: FleetOptions, signal?: AbortSignal)
       installed: profile.installed ?? [],
       random,
       now: Date.now,
-      signal: stopped.signal,
+      readHeader,
+      signal: own,
       waitSeconds: options.waitSeconds,
       onEnd(ended, end) {
         options.onEnd?.(ended, end);
@@ -132,12 +138,13 @@ export async function simulateFleet(options: FleetOptions, signal?: AbortSignal)
       onTask: (deployment: DdiDeployment) => heard(gateway.take(deployment)),
       onCancel: (cancel: DdiCancel) => heard(gateway.cancel(cancel.cancelAction.stopId)),
     };
-    member.session = await openSession(pushed, (session) => sessions.add(session), stopped.signal);
+    member.session = await openSession(pushed, (session) => sessions.add(session), own);
   };
 
   const dispose = async (): Promise<void> => {
     stop();
     wheel?.[Symbol.dispose]();
+    signals[Symbol.dispose]();
     signal?.removeEventListener('abort', stop);
     await Promise.all([...sessions].map((session) => session[Symbol.asyncDispose]()));
     client[Symbol.dispose]();

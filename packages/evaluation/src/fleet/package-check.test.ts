@@ -3,12 +3,13 @@ import { test } from 'node:test';
 import { parseTask } from '@leonore/agent';
 import * as fc from 'fast-check';
 import { makePackage } from '../testing/made-package.ts';
+import { createHeaderReader } from './header-reader.ts';
 import { createPackageCheck, type PackageCheck } from './package-check.ts';
 
 const made = makePackage();
 const deployment = made.deployment(1, 'http://127.0.0.1/package');
 const digest = deployment.deployment.chunks[0]?.artifacts[0]?.hashes.sha256 ?? '';
-const check = (): PackageCheck => createPackageCheck(parseTask(deployment), digest);
+const check = (): PackageCheck => createPackageCheck(parseTask(deployment), digest, createHeaderReader());
 
 async function feed(sink: PackageCheck, bytes: Buffer, chunkSize = bytes.length): Promise<void> {
   for (let at = 0; at < bytes.length; at += chunkSize) await sink.append(bytes.subarray(at, at + chunkSize));
@@ -67,4 +68,17 @@ void test('a start from the beginning forgets what came before', async () => {
   assert.deepEqual(sink.position(), { offset: 0, etag: '"other"' });
   await feed(sink, made.bytes, 700);
   assert.deepEqual(await sink.finish(), made.manifest);
+});
+
+void test('a reader that knows a header still notices a wrong byte in the next one', async () => {
+  const readHeader = createHeaderReader();
+  const task = parseTask(deployment);
+  const header = made.bytes.subarray(0, made.headerSize);
+  assert.deepEqual(await readHeader(header, task), made.manifest);
+  for (const at of [0, 4, 9, header.length >> 1, header.length - 1]) {
+    const wrong = Buffer.from(header);
+    wrong[at] = (wrong[at] ?? 0) ^ 1;
+    await assert.rejects(readHeader(wrong, task), { code: 'archive.mismatch' });
+  }
+  assert.deepEqual(await readHeader(header, task), made.manifest);
 });

@@ -5,8 +5,8 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import type { AgentTask, PackageSink } from '@leonore/agent';
-import { readPackageHeader } from '@leonore/app-package';
 import { LeonoreError, type PackageManifest } from '@leonore/protocol';
+import type { HeaderReader } from './header-reader.ts';
 
 export interface PackageCheck extends PackageSink {
   /** Call it when all bytes are here. @throws LeonoreError `archive.mismatch` or `archive.corrupt` naming what is wrong. */
@@ -14,7 +14,7 @@ export interface PackageCheck extends PackageSink {
 }
 
 /** `wholeSha256`: digest of all bytes, as the task document has it; covers the trailer, which no manifest names. */
-export function createPackageCheck(task: AgentTask, wholeSha256: string): PackageCheck {
+export function createPackageCheck(task: AgentTask, wholeSha256: string, readHeader: HeaderReader): PackageCheck {
   let offset = 0;
   let etag: string | undefined;
   let header: Buffer[] = [];
@@ -61,7 +61,7 @@ export function createPackageCheck(task: AgentTask, wholeSha256: string): Packag
       if (ofHeader > 0) header.push(Buffer.from(chunk.subarray(0, ofHeader)));
       if (offset < task.headerSize) return;
       if (!manifest) {
-        manifest = await readPackageHeader(once(Buffer.concat(header)), task);
+        manifest = await readHeader(Buffer.concat(header), task);
         header = [];
         if (manifest.id !== task.packageId) throw mismatch(`it is ${manifest.id}, the task is about ${task.packageId}`);
       }
@@ -81,9 +81,4 @@ export function createPackageCheck(task: AgentTask, wholeSha256: string): Packag
 
 function mismatch(why: string): LeonoreError {
   return new LeonoreError('archive.mismatch', `the package is not what its task says: ${why}`);
-}
-
-async function* once(bytes: Buffer): AsyncGenerator<Uint8Array> {
-  await Promise.resolve();
-  yield bytes;
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { HttpConnectivity } from '@leonore/agent';
 import type { DdiFeedback } from '@leonore/protocol';
 import { makePackage } from '../testing/made-package.ts';
+import { createHeaderReader } from './header-reader.ts';
 import { createVirtualGateway, type DrivenGateway, type GatewayTraffic, type TaskEnd } from './virtual-gateway.ts';
 
 const made = makePackage();
@@ -38,6 +39,7 @@ function stage() {
     id: 'g',
     http,
     traffic,
+    readHeader: createHeaderReader(),
     random: () => 0,
     now: () => NOW,
     signal: new AbortController().signal,

@@ -20,6 +20,7 @@ import {
   type MqttConnectivity,
 } from '@leonore/agent';
 import type { DdiDeployment, DdiFeedback, InstalledComponent } from '@leonore/protocol';
+import type { HeaderReader } from './header-reader.ts';
 import { afterPackage } from './installed-components.ts';
 import { createPackageCheck } from './package-check.ts';
 
@@ -68,9 +69,12 @@ export interface VirtualGatewayOptions {
   /** Reports go this way while it is connected. */
   readonly mqtt?: () => MqttConnectivity | undefined;
   readonly traffic: GatewayTraffic;
+  /** Shared by the fleet. */
+  readonly readHeader: HeaderReader;
   readonly installed?: readonly InstalledComponent[];
   readonly random: () => number;
   readonly now: () => number;
+  /** This gateway's own: see signal-fan.ts. */
   readonly signal: AbortSignal;
   /** Seconds that the server may hold a poll. */
   readonly waitSeconds?: number | undefined;
@@ -220,7 +224,7 @@ export function createVirtualGateway(options: VirtualGatewayOptions): DrivenGate
   async function install(task: AgentTask, deployment: DdiDeployment, state: Working): Promise<Work | undefined> {
     try {
       if ((await send(task.actionId, feedback('download', 'none'))) !== 'accepted') return undefined;
-      const check = createPackageCheck(task, wholeDigest(deployment));
+      const check = createPackageCheck(task, wholeDigest(deployment), options.readHeader);
       const append = (chunk: Uint8Array): Promise<void> => {
         traffic.packageBytes += chunk.length;
         return check.append(chunk);

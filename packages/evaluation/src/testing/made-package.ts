@@ -23,8 +23,8 @@ export interface MadePackage {
 /** The year 3000. */
 const FAR_FUTURE = Date.UTC(3000, 0);
 
-export function makePackage(version = '1.0.0', segmentBytes = 2000): MadePackage {
-  const segments = ['runtime', 'app'].map((name) => gzipSync(incompressible(segmentBytes, `${name} ${version}`)));
+export function makePackage(version = '1.0.0'): MadePackage {
+  const segments = ['runtime', 'app'].map((name) => gzipSync(incompressible(2000, `${name} ${version}`)));
   const components = ['runtime', 'app'].map((name, index) => {
     const segment = segments[index] ?? Buffer.alloc(0);
     return {

@@ -15,6 +15,7 @@ interface Version {
   readonly name: string;
   readonly version: string;
   readonly build: Artifact | undefined;
+  /** The build, or all that a blocked version might have. */
   readonly builds: readonly Artifact[];
   readonly installed: boolean;
   readonly blocked: 'platform' | 'withdrawn' | undefined;
@@ -75,7 +76,8 @@ function versionsOf(name: string, request: ResolveRequest, artifacts: readonly A
       fitting.find(({ withdrawnAt }) => withdrawnAt === undefined) ?? (isInstalled ? fitting[0] : undefined);
     const unknown = isInstalled && these.length === 0;
     const blocked = build || unknown ? undefined : fitting.length > 0 ? 'withdrawn' : 'platform';
-    return { name, version, build, builds: these, installed: isInstalled, blocked };
+    const possible = build ? [build] : blocked === 'withdrawn' ? fitting : these;
+    return { name, version, build, builds: possible, installed: isInstalled, blocked };
   });
 }
 
@@ -125,9 +127,8 @@ function isValid(
 
 function provides(other: Version, capability: string, range: string, needy: Version, request: ResolveRequest): boolean {
   if (other.name === needy.name) return false;
-  const builds = other.build ? [other.build] : other.builds;
-  const text = builds.map(({ manifest }) => manifest.provides[capability]).find((value) => value !== undefined);
-  if (text === undefined || !semver.satisfies(number(text), range)) return false;
+  const texts = other.builds.flatMap(({ manifest }) => manifest.provides[capability] ?? []);
+  if (!texts.some((text) => semver.satisfies(number(text), range))) return false;
   if (other.installed || semver.prerelease(other.version) === null) return true;
   const asked = request.applications.filter(({ name }) => name === other.name).map((one) => one.range);
   const named = Object.entries(needy.build?.manifest.requires.artifacts ?? {}).find(([name]) => name === other.name);

@@ -11,6 +11,7 @@ export interface Candidate {
   readonly parsed: SemVer;
   /** The build this gateway would get; absent when blocked, or installed and not known to the repository. */
   readonly artifact: Artifact | undefined;
+  /** Those of the version; of a withdrawn one those that would run here. */
   readonly builds: readonly Artifact[];
   readonly installed: boolean;
   /** Why it exists but cannot be had. */
@@ -35,8 +36,9 @@ function candidate(entry: CatalogueVersion, request: ResolveRequest, installed: 
   const fitting = builds.filter((build) => fitsPlatform(build.manifest.platform, request.platform));
   const offered = fitting.find((build) => build.withdrawnAt === undefined);
   const artifact = offered ?? (installed ? fitting[0] : undefined);
-  const blocked = artifact ? undefined : fitting.length > 0 ? 'withdrawn' : 'platform';
-  return { name, version, parsed, artifact, builds, installed, blocked };
+  if (artifact) return { name, version, parsed, artifact, builds, installed, blocked: undefined };
+  const blocked = fitting.length > 0 ? 'withdrawn' : 'platform';
+  return { name, version, parsed, artifact, builds: blocked === 'withdrawn' ? fitting : builds, installed, blocked };
 }
 
 /** Sorting keeps newest first within a rank. An upgrade leaves a withdrawn version for any other. */
@@ -46,15 +48,14 @@ function rank({ installed, artifact }: Candidate, upgrade: boolean): number {
   return artifact?.withdrawnAt === undefined ? 1 : 2;
 }
 
-/** What a candidate says it brings of a capability. For a blocked one, what some build of it would bring. */
-export function providedText({ artifact, builds }: Candidate, capability: string): string | undefined {
+/** What a candidate says it brings of a capability. A blocked one has no build of its own: all that it might have count. */
+export function providedTexts({ artifact, builds }: Candidate, capability: string): readonly string[] {
   const possible = artifact ? [artifact] : builds;
-  return possible.map((build) => own(build.manifest.provides, capability)).find((text) => text !== undefined);
+  return possible.flatMap((build) => own(build.manifest.provides, capability) ?? []);
 }
 
-export function provided(candidate: Candidate, capability: string): SemVer | undefined {
-  const text = providedText(candidate, capability);
-  return text === undefined ? undefined : capabilityVersion(text);
+export function provided(candidate: Candidate, capability: string): readonly SemVer[] {
+  return providedTexts(candidate, capability).flatMap((text) => capabilityVersion(text) ?? []);
 }
 
 /** True when the gateway itself meets it. */

@@ -1,7 +1,7 @@
 /** Facts in words. Each text is true by itself and speaks of those versions only that come into question. */
 import type { ArtifactName, ExplanationFact } from '@leonore/protocol';
 import type { Catalogue } from './catalogue.ts';
-import { providedText, type Candidate } from './candidates.ts';
+import { providedTexts, type Candidate } from './candidates.ts';
 import type { Fact, Need, Problem } from './problem.ts';
 import { own } from './ranges.ts';
 import type { ResolveRequest } from './request.ts';
@@ -207,10 +207,10 @@ function tellProviders(
   for (const provider of catalogue.providers(target)) {
     const variables = problem.versions.get(provider) ?? [];
     const best = variables.find((one) => useful.has(one));
-    const other = variables.find((one) => providedText(problem.candidates[one] as Candidate, target) !== undefined);
+    const other = variables.find((one) => providedTexts(problem.candidates[one] as Candidate, target).length > 0);
     if (best !== undefined) fitting.push(label(problem, best));
     else if (other !== undefined && provider !== name) {
-      const text = providedText(problem.candidates[other] as Candidate, target);
+      const [text] = providedTexts(problem.candidates[other] as Candidate, target);
       others.push(`${label(problem, other)} provides ${target} ${text}`);
     }
   }

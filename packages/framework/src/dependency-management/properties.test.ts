@@ -50,7 +50,7 @@ const build = (name: string, { capabilities, obstacles }: Shape) => {
 const cases = (shape: Shape): fc.Arbitrary<Case> =>
   fc
     .record({
-      builds: fc.tuple(...NAMES.map((name) => fc.array(build(name, shape), { maxLength: 4 }))),
+      builds: fc.tuple(...NAMES.map((name) => fc.array(build(name, shape), { maxLength: 4, size: 'max' }))),
       applications: fc.array(
         fc.record({ name: fc.constantFrom(...NAMES, 'a', 'a'), range: fc.option(range, { nil: '*' }) }),
         { minLength: 1, maxLength: 3 },

@@ -29,8 +29,8 @@ export function providersOf(
     const there = request.installed.some((component) => component.name === name);
     for (const variable of versions.get(name) ?? []) {
       const candidate = candidates[variable] as Candidate;
-      const version = provided(candidate, capability);
-      if (!version || !ranges.fits(version, range)) continue;
+      const version = provided(candidate, capability).find((one) => ranges.fits(one, range));
+      if (!version) continue;
       const early = candidate.parsed.prerelease.length > 0 && !candidate.installed;
       if (early && !asked.some((text) => ranges.fits(candidate.parsed, text))) continue;
       const requested = request.applications.some((application) => application.name === name);

@@ -83,6 +83,17 @@ const versions: Row[] = [
     gets: ['install svm 1.2.28', 'install building-monitor 1.4.2'],
   },
   {
+    it: 'finds the one version that does not need what cannot be had',
+    artifacts: [
+      artifact('a 3.0.0', needs({ b: '*' })),
+      artifact('a 2.0.0', needs({ b: '*' })),
+      artifact('a 1.0.0'),
+      artifact('b 1.0.0', { platform: { libc: 'musl' } }),
+    ],
+    asked: request('a'),
+    gets: ['install a 1.0.0'],
+  },
+  {
     it: 'gives two applications one version that both take',
     artifacts: [...svm, artifact('a 1.0.0', needs({ svm: '*' })), artifact('b 1.0.0', needs({ svm: '<2.1.0' }))],
     asked: request(['a', 'b']),
@@ -185,6 +196,17 @@ const capabilities: Row[] = [
     it: 'uses a provider that something else brings along',
     artifacts: [
       ...java,
+      artifact('tool 1.0.0', needs({ jvm: '^11' })),
+      artifact('a 1.0.0', { requires: { artifacts: { tool: '*' }, capabilities: { java: '*' } } }),
+    ],
+    asked: request('a'),
+    gets: ['install jvm 11.0.0', 'install tool 1.0.0', 'install a 1.0.0'],
+  },
+  {
+    it: 'even where another provider would be preferred',
+    artifacts: [
+      ...java,
+      artifact('a-java 1.0.0', { provides: { java: '21' } }),
       artifact('tool 1.0.0', needs({ jvm: '^11' })),
       artifact('a 1.0.0', { requires: { artifacts: { tool: '*' }, capabilities: { java: '*' } } }),
     ],

@@ -3,6 +3,7 @@
  * The dialects differ in three words only: how a number counts itself up, how wide an integer is, how text is compared
  * (PostgreSQL by the locale unless told otherwise, SQLite by bytes: lists and cursors need bytes).
  */
+import { LeonoreError } from '@leonore/protocol';
 import { sql, type CreateTableBuilder, type Kysely, type RawBuilder } from 'kysely';
 import { Migrator, type Migration } from 'kysely/migration';
 import type { Db } from './schema.ts';
@@ -15,6 +16,7 @@ export async function migrate(db: Db, dialect: DialectName): Promise<void> {
     provider: { getMigrations: () => Promise.resolve({ '0001-first': firstMigration(dialect) }) },
   });
   const { error } = await migrator.migrateToLatest();
+  if (error instanceof LeonoreError) throw error;
   if (error !== undefined) throw new Error('the database could not be brought to the present schema', { cause: error });
 }
 

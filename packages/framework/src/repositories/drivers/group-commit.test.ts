@@ -84,7 +84,10 @@ describe('writes that wait at the same time', () => {
       return Promise.reject(new Error('disk I/O error'));
     };
     const outcomes = await Promise.allSettled([commits.write(() => add(1)), commits.write(lose)]);
-    assert.deepEqual(outcomes.map((outcome) => outcome.status), ['rejected', 'rejected']);
+    assert.deepEqual(
+      outcomes.map((outcome) => outcome.status),
+      ['rejected', 'rejected'],
+    );
     assert.equal(count(), 0);
     await commits.write(() => add(2));
     assert.equal(count(), 1);
@@ -95,7 +98,10 @@ describe('writes that wait at the same time', () => {
     database.exec('begin');
     database.prepare('insert into row(id) values (7)').run();
     const outcomes = await Promise.allSettled([commits.write(() => add(1)), commits.write(() => add(2))]);
-    assert.deepEqual(outcomes.map((outcome) => outcome.status), ['rejected', 'rejected']);
+    assert.deepEqual(
+      outcomes.map((outcome) => outcome.status),
+      ['rejected', 'rejected'],
+    );
     assert.equal(await commits.write(() => add(3)), 3);
   });
 
@@ -103,10 +109,11 @@ describe('writes that wait at the same time', () => {
     const { commits } = open(t);
     const context = new AsyncLocalStorage<string>();
     const look = () => commits.write(() => Promise.resolve(context.getStore()));
-    assert.deepEqual(
-      await Promise.all([context.run('a', look), context.run('b', look), look()]),
-      ['a', 'b', undefined],
-    );
+    assert.deepEqual(await Promise.all([context.run('a', look), context.run('b', look), look()]), [
+      'a',
+      'b',
+      undefined,
+    ]);
   });
 
   it('that wait at the end are still written; later ones are refused', async (t) => {
@@ -115,6 +122,9 @@ describe('writes that wait at the same time', () => {
     await commits[Symbol.asyncDispose]();
     assert.equal(count(), 35);
     await waiting;
-    await assert.rejects(commits.write(() => add(99)), { code: 'server.stopping' });
+    await assert.rejects(
+      commits.write(() => add(99)),
+      { code: 'server.stopping' },
+    );
   });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { freePort, startPostgres } from '@leonore/testkit';
 import pg from 'pg';
@@ -14,12 +14,12 @@ if (server.kind === 'missing') {
   it('the PostgreSQL driver', { skip: server.reason });
 } else {
   describe('the PostgreSQL driver', () => {
+    after(() => server[Symbol.asyncDispose]());
+
     it('brings an empty database to its schema when several nodes start at once', async () => {
       const url = await server.createDatabase();
       const nodes = await Promise.all(Array.from({ length: 4 }, () => openRepositories(url)));
-      await Promise.all(
-        nodes.map((node, i) => node.write((set) => set.gateways.insert(TENANT, gateway(`gw-${i}`)))),
-      );
+      await Promise.all(nodes.map((node, i) => node.write((set) => set.gateways.insert(TENANT, gateway(`gw-${i}`)))));
       for (const node of nodes) assert.equal(await node.read.gateways.count(TENANT), 4);
       for (const node of nodes) await node[Symbol.asyncDispose]();
     });
@@ -72,7 +72,10 @@ if (server.kind === 'missing') {
       await server[Symbol.asyncDispose]();
       await assert.rejects(repositories.ping(), UNREACHABLE);
       await assert.rejects(repositories.read.gateways.count(TENANT), UNREACHABLE);
-      await assert.rejects(repositories.write((set) => set.gateways.count(TENANT)), UNREACHABLE);
+      await assert.rejects(
+        repositories.write((set) => set.gateways.count(TENANT)),
+        UNREACHABLE,
+      );
     });
   });
 }

@@ -42,8 +42,10 @@ export async function openPostgresRepositories({ url, maxConnections = 10 }: Pos
         oid === pg.types.builtins.INT8 && format !== 'binary' ? Number : pg.types.getTypeParser(oid, format),
     },
   });
-  // A connection that breaks while idle: the pool drops it, and the next query opens another.
+  // A connection that breaks between two queries: the next query says so, or the pool opens another. Unheard, it would end
+  // the process.
   pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
   const connecting = createUnderWay();
   const writing = createUnderWay();
   const db: Db = new Kysely({ dialect: createDialect(pool, connecting) });

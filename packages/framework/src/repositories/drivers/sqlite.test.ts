@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
-import { DatabaseSync } from 'node:sqlite';
 import { describe, it, type TestContext } from 'node:test';
 import { EMPTY_PROFILE } from '@leonore/protocol';
 import { gateway, tenantNamed } from '../conformance/samples.ts';
 import { openRepositories, openSqliteRepositories } from '../mod.ts';
+import { createGroupCommit } from './group-commit.ts';
+import { openConnection, toKyselyDatabase } from './sqlite-connection.ts';
+import { WRITER_PRAGMAS } from './sqlite.ts';
 
 async function temporaryFile(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'leonore-sqlite-'));
@@ -47,7 +49,10 @@ describe('the SQLite driver', () => {
     await using repositories = await openSqliteRepositories({ file });
     const { items } = await repositories.read.gateways.list(TENANT, { limit: 100_000 });
     const there = new Set<string>(items.map(({ id }) => id));
-    assert.deepEqual(said.filter((id) => !there.has(id)), []);
+    assert.deepEqual(
+      said.filter((id) => !there.has(id)),
+      [],
+    );
     // Whatever else is there is whole: each with its facts.
     assert.ok((await repositories.read.gateways.selectorKeys(TENANT)).includes('n'));
     const own = { terms: [{ kind: 'exists', key: 'n' }], text: 'n' } as const;
@@ -56,11 +61,10 @@ describe('the SQLite driver', () => {
 
   it('writes in WAL, synced at each commit', async (t) => {
     const file = await temporaryFile(t);
-    await using repositories = await openSqliteRepositories({ file });
-    await repositories.write((set) => set.gateways.insert(TENANT, gateway('gw')));
-    assert.ok((await stat(`${file}-wal`)).size > 0);
-    const source = await readFile(new URL('./sqlite.ts', import.meta.url), 'utf8');
-    assert.match(source, /synchronous = full/);
+    using database = openConnection(file, WRITER_PRAGMAS);
+    assert.equal(database.prepare('pragma journal_mode').get()?.['journal_mode'], 'wal');
+    assert.equal(database.prepare('pragma synchronous').get()?.['synchronous'], 2);
+    assert.equal(database.prepare('pragma foreign_keys').get()?.['foreign_keys'], 1);
   });
 
   it('refuses to write through `read`', async (t) => {
@@ -82,31 +86,34 @@ describe('the SQLite driver', () => {
 
   it('refuses a file that is no database, and leaves it as it is', async (t) => {
     const file = await temporaryFile(t);
-    const { writeFile } = await import('node:fs/promises');
     await writeFile(file, 'this is a letter, not a database, and a long one at that');
     await assert.rejects(openSqliteRepositories({ file }), /not a database/);
     assert.match(await readFile(file, 'utf8'), /^this is a letter/);
   });
 
-  it('says so when the disk is full', async (t) => {
-    const file = await temporaryFile(t);
-    await (await openSqliteRepositories({ file }))[Symbol.asyncDispose]();
-    {
-      using database = new DatabaseSync(file);
-      const pages = database.prepare('pragma page_count').get()?.['page_count'];
-      assert.ok(Number(pages) > 0);
-    }
-    await using repositories = await openSqliteRepositories({ file, maxPages: 60 });
-    const labels = { filler: 'x'.repeat(100_000) };
-    const fill = (id: string) => repositories.write((set) => set.gateways.insert(TENANT, gateway(id, { labels })));
-    await fill('first');
-    await assert.rejects(
-      (async () => {
-        for (let i = 0; i < 20; i++) await fill(`gw-${i}`);
-      })(),
-      { code: 'storage.full' },
-    );
-    // What was there stands, and reads go on.
-    assert.ok(await repositories.read.gateways.find(TENANT, gateway('first').id));
+  it('says so when the disk is full, and what was there stands', async (t) => {
+    using database = openConnection(await temporaryFile(t), [...WRITER_PRAGMAS, 'max_page_count = 40']);
+    database.exec('create table filler(text text) strict');
+    const insert = toKyselyDatabase(database, { keptStatements: 1 }).prepare('insert into filler values (?)');
+    const commits = createGroupCommit(database, { maxWorks: 10, maxMs: 10 });
+    const fill = (size: number) => commits.write(() => Promise.resolve(insert.run(['x'.repeat(size)])));
+    await fill(10_000);
+    await assert.rejects(fill(1_000_000), { code: 'storage.full' });
+    await fill(10_000);
+    assert.equal(database.prepare('select count(*) as count from filler').get()?.['count'], 2);
+  });
+
+  it('keeps its prepared statements within bounds', async (t) => {
+    using database = openConnection(await temporaryFile(t), []);
+    const kysely = toKyselyDatabase(database, { keptStatements: 3 });
+    const prepare = t.mock.method(database, 'prepare');
+    const run = (...numbers: number[]) => numbers.map((n) => kysely.prepare(`select ${n} as n`).all([]));
+    assert.equal(run(1, 2, 3, 1, 2, 3).length, 6);
+    assert.equal(prepare.mock.callCount(), 3);
+    // 4 takes the place of 1, the one used least recently; the others stay.
+    run(4, 2, 3, 4);
+    assert.equal(prepare.mock.callCount(), 4);
+    run(1);
+    assert.equal(prepare.mock.callCount(), 5);
   });
 });

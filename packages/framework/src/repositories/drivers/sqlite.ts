@@ -16,12 +16,13 @@ export interface SqliteOptions {
   readonly file: string;
 }
 
+export const WRITER_PRAGMAS = ['journal_mode = wal', 'synchronous = full'] as const;
 const KEPT_STATEMENTS = 300;
 const MAX_WORKS = 500;
 const MAX_BATCH_MS = 10;
 
 export async function openSqliteRepositories({ file }: SqliteOptions): Promise<Repositories> {
-  const writing = openConnection(file, ['journal_mode = wal', 'synchronous = full']);
+  const writing = openConnection(file, WRITER_PRAGMAS);
   const writer = kyselyOver(writing);
   const commits = createGroupCommit(writing, { maxWorks: MAX_WORKS, maxMs: MAX_BATCH_MS });
   try {
