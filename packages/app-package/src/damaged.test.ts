@@ -400,8 +400,8 @@ describe('a header that lies', () => {
     [
       'an install path with a line break',
       [id, rawFile('path', 'svm\t1.0.0\t/opt\nx\n'), withComponent({ installPath: '/opt\nx' })],
-      'archive.hostile',
-      /control character in its installPath/,
+      'archive.mismatch',
+      /components\.0\.installPath/,
     ],
   ];
   for (const [title, files, code, words] of cases) {

@@ -20,18 +20,10 @@ export function checkPackageManifest(manifest: PackageManifest, limits: ArchiveL
       throw mismatch(`the segment of ${name}`, `lies at ${segment.offset}, the one before it ends at ${offset}`);
     }
     offset += segment.length;
-    checkInstallPath(component);
     checkFiles(component, budget);
   }
   if (!Number.isSafeInteger(offset) || offset !== manifest.payloadSize) {
     throw mismatch('the manifest', `says that all segments have ${manifest.payloadSize} bytes, they have ${offset}`);
-  }
-}
-
-/** The path file is read line by line, its fields stand between tabs. */
-function checkInstallPath({ name, installPath = '' }: PackageComponent): void {
-  if (/\p{Cc}/u.test(installPath)) {
-    throw hostile(`the component ${name}`, `has a control character in its installPath ${quoted(installPath)}`);
   }
 }
 

@@ -124,6 +124,8 @@ describe('the manifest schema', () => {
     [{ version: '1.2' }, 'version'],
     [{ name: 'SVM' }, 'name'],
     [{ installPath: '/opt/../etc' }, 'installPath'],
+    // It would break the lines of the package's path file.
+    [{ installPath: '/opt/a\tb' }, 'installPath'],
     [{ requires: { artifacts: { svm: '*' } } }, 'requires.artifacts.svm'],
     [{ requires: { artifacts: { lib: 'not a range' } } }, 'requires.artifacts.lib'],
     [{ platform: { cpu: 'arm' } }, 'platform'],

@@ -6,10 +6,10 @@ import { Agent } from 'node:http';
 import { createHttpClient, createHttpConnectivity } from '@leonore/agent';
 import {
   CHUNK_METADATA,
-  ddiDeploymentSchema,
-  LeonoreError,
   type DdiDeployment,
   type DdiPoll,
+  ddiDeploymentSchema,
+  LeonoreError,
   type Strategy,
 } from '@leonore/protocol';
 import { countingClient } from '../fleet/counting-client.ts';

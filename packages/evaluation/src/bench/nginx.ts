@@ -3,12 +3,12 @@
  * serves the same bytes to the same gateways can be expected to be much quicker. Runs on a port and a folder of its own.
  */
 import { access, chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LeonoreError } from '@leonore/protocol';
-import { startProcess, type BenchProcess } from './child-process.ts';
+import { type BenchProcess, startProcess } from './child-process.ts';
 
 export interface Nginx extends BenchProcess {
   readonly url: string;

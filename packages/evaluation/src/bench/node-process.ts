@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LeonoreError } from '@leonore/protocol';
-import { startProcess, type BenchProcess } from './child-process.ts';
+import { type BenchProcess, startProcess } from './child-process.ts';
 
 export interface NodeProcess extends BenchProcess {
   readonly httpUrl: string;

@@ -7,15 +7,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createClient, type Client } from '@leonore/client';
+import { type Client, createClient } from '@leonore/client';
 import { LeonoreError, type Rollout, type Strategy } from '@leonore/protocol';
-import { simulateFleet, type Fleet } from '../fleet/fleet.ts';
+import { type Fleet, simulateFleet } from '../fleet/fleet.ts';
 import type { TaskEnd, VirtualGateway } from '../fleet/virtual-gateway.ts';
+import { publishBenchArtifact } from './bench-artifact.ts';
 import { createFloor, type Floor, type FloorRun, type RecordedTask } from './floor.ts';
 import { findNginx, NGINX_MISSING, startNginx } from './nginx.ts';
-import { startNodeProcess, type NodeProcess } from './node-process.ts';
-import { processUsage, type ProcessUsage } from './process-usage.ts';
-import { publishBenchArtifact } from './bench-artifact.ts';
+import { type NodeProcess, startNodeProcess } from './node-process.ts';
+import { type ProcessUsage, processUsage } from './process-usage.ts';
 
 export interface ProvisionBenchOptions {
   readonly gateways: number;

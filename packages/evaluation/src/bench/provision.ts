@@ -4,7 +4,7 @@ import { errorText } from '@leonore/agent';
 import { LeonoreError } from '@leonore/protocol';
 import type { FloorRun } from './floor.ts';
 import { benchProvision, type ProvisionResult, type ProvisionRun, type StrategyResult } from './provision-bench.ts';
-import { benchReport, benchRow, formatReport, writeReport, type BenchRow } from './report.ts';
+import { type BenchRow, benchReport, benchRow, formatReport, writeReport } from './report.ts';
 import { percentile } from './statistics.ts';
 
 const USAGE = `usage: npm run bench:provision -- [--gateways N] [--runs N] [--poll-interval MS] [--wait SECONDS] [--size BYTES] [--seed N] [--json FILE]`;

@@ -2,15 +2,15 @@
 import {
   createBackoff,
   createMqttConnectivity,
+  type EnrolOptions,
   enrol,
   isPassing,
-  retryAfterMs,
-  sleep,
-  type EnrolOptions,
   type MqttConnectivity,
   type MqttConnectivityOptions,
+  retryAfterMs,
+  sleep,
 } from '@leonore/agent';
-import { LeonoreError, type EnrolAnswer } from '@leonore/protocol';
+import { type EnrolAnswer, LeonoreError } from '@leonore/protocol';
 
 /** Before a gateway that cannot be enrolled gives up. */
 const ENROLMENT_ATTEMPTS = 8;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
-import { LeonoreError, type DdiFeedback } from '@leonore/protocol';
+import { type TestContext, test } from 'node:test';
+import { type DdiFeedback, LeonoreError } from '@leonore/protocol';
 import { makePackage } from '../testing/made-package.ts';
-import { startScriptedServer, type ScriptedServer } from '../testing/scripted-server.ts';
-import { simulateFleet, type Fleet, type FleetOptions } from './fleet.ts';
+import { type ScriptedServer, startScriptedServer } from '../testing/scripted-server.ts';
+import { type Fleet, type FleetOptions, simulateFleet } from './fleet.ts';
 import type { TaskEnd } from './virtual-gateway.ts';
 
 const LIMIT_MS = 20_000;

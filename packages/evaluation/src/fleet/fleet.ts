@@ -4,13 +4,13 @@
  * same secrets and the same moments, so a fleet can come back to its node.
  */
 import { Agent } from 'node:http';
-import { createHttpClient, createHttpConnectivity, type AgentTask, type MqttConnectivity } from '@leonore/agent';
+import { type AgentTask, createHttpClient, createHttpConnectivity, type MqttConnectivity } from '@leonore/agent';
 import {
-  gatewayProfileSchema,
-  LeonoreError,
   type DdiCancel,
   type DdiDeployment,
   type GatewayProfile,
+  gatewayProfileSchema,
+  LeonoreError,
   type Strategy,
 } from '@leonore/protocol';
 import { enrolPatiently, openSession } from './coming-up.ts';
@@ -23,9 +23,9 @@ import { seededRandom, seededSecret } from './seeded-random.ts';
 import { createSignalFan } from './signal-fan.ts';
 import {
   createVirtualGateway,
-  TASK_OUTCOMES,
   type DrivenGateway,
   type GatewayTraffic,
+  TASK_OUTCOMES,
   type TaskEnd,
   type TaskOutcome,
   type VirtualGateway,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { runSchema, type InstalledComponent, type PackageManifest } from '@leonore/protocol';
+import { type InstalledComponent, type PackageManifest, runSchema } from '@leonore/protocol';
 import { afterPackage } from './installed-components.ts';
 
 type Change = Pick<PackageManifest, 'components' | 'keep' | 'remove'>;

@@ -6,18 +6,18 @@
  *     idle -> download -> check -> report        success: `installed` changes      a wrong byte: reported as failure
  */
 import {
+  type AgentTask,
   createBackoff,
   downloadPackage,
   errorText,
+  type FeedbackOutcome,
   feedback,
+  type HttpConnectivity,
   isPassing,
+  type MqttConnectivity,
   parseTask,
   retryAfterMs,
   sleep,
-  type AgentTask,
-  type FeedbackOutcome,
-  type HttpConnectivity,
-  type MqttConnectivity,
 } from '@leonore/agent';
 import type { DdiDeployment, DdiFeedback, InstalledComponent } from '@leonore/protocol';
 import type { HeaderReader } from './header-reader.ts';

@@ -5,10 +5,10 @@ import { composePackage, packageIdOf } from '@leonore/app-package';
 import {
   artifactNameSchema,
   CHUNK_METADATA,
-  LEONORE_PART,
-  sha256Schema,
   type DdiDeployment,
+  LEONORE_PART,
   type PackageManifest,
+  sha256Schema,
 } from '@leonore/protocol';
 import { incompressible } from '../bench/bench-artifact.ts';
 

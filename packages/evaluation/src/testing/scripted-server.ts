@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { ddiFeedbackSchema, enrolRequestSchema, type DdiFeedback, type DdiPoll } from '@leonore/protocol';
+import { type DdiFeedback, type DdiPoll, ddiFeedbackSchema, enrolRequestSchema } from '@leonore/protocol';
 import type { MadePackage } from './made-package.ts';
 
 export interface ScriptedServer extends AsyncDisposable {

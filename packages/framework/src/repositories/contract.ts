@@ -4,7 +4,8 @@
  *
  * `read` sees committed data. `write` runs its work in one durable transaction: when its promise is fulfilled the data
  * is on disk; writes that wait at the same time share one commit; work that throws leaves no trace and does not disturb
- * the others. Work does database calls only and no waiting of another kind.
+ * the others. Work does database calls only and no waiting of another kind, begins no other write, and may be run again
+ * when it lost against another: so nothing is lost of a row that many read and then change.
  */
 import type {
   ApplicationRequest,

@@ -217,7 +217,8 @@ export function gatewayRepositoryConforms(open: OpenEmpty): void {
         Array.from({ length: 20 }, () => db.write((set) => set.gateways.redeemToken(tenant, sha('seven'), 1500))),
       );
       const left = redeemed.flatMap((record) => (record ? [record.usesLeft] : []));
-      assert.deepEqual(left.toSorted(), [0, 1, 2, 3, 4, 5, 6]);
+      assert.deepEqual(new Set(left), new Set([0, 1, 2, 3, 4, 5, 6]));
+      assert.equal(left.length, 7);
     });
 
     it('gives a use back when the work that took it fails', async () => {
