@@ -16,7 +16,7 @@ export interface Page<T> {
   readonly next?: string | undefined;
 }
 export const pageQuerySchema = z.object({
-  cursor: z.string().max(512).optional(),
+  cursor: z.string().max(2048).optional(),
   limit: z.coerce.number().int().min(1).max(1000).default(100),
 });
 

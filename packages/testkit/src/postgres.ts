@@ -2,7 +2,7 @@
  * A real PostgreSQL server for tests, from the machine's own binaries: its own folder, its own port, gone with its test,
  * and also when the test's process dies. Nothing of a server that runs on the machine already is touched.
  */
-import { execFile, spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
+import { type ChildProcess, execFile, type StdioOptions, spawn } from 'node:child_process';
 import { chown, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -103,8 +103,15 @@ interface Server {
   readonly output: () => string;
 }
 
-/** The shell becomes the server; what it leaves behind waits for our end of descriptor 3 to close, as it does when we die. */
-const UNTIL_WE_DIE = '(read -r _ <&3; kill -INT $$) >/dev/null 2>&1 & exec "$@" 3<&-';
+/**
+ * The shell becomes the server ($$). What it leaves behind reads descriptor 3: a line lets it go; the end without a line
+ * comes when we die, and then it ends the server and takes the folder ($1) away.
+ */
+const UNTIL_WE_DIE = `
+  dir=$1; shift
+  (read -r _ <&3 && exit
+   kill -INT $$; while kill -0 $$; do sleep 0.1; done; rm -rf "$dir") >/dev/null 2>&1 &
+  exec "$@" 3<&-`;
 
 function startServer(postgres: string, dir: string, port: number, account: Account): Server {
   const settings = {
@@ -120,7 +127,7 @@ function startServer(postgres: string, dir: string, port: number, account: Accou
   const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', 'pipe'];
   const child = spawn(
     'sh',
-    ['-c', UNTIL_WE_DIE, 'sh', postgres, '-D', join(dir, 'data'), '-p', String(port), ...options],
+    ['-c', UNTIL_WE_DIE, 'sh', dir, postgres, '-D', join(dir, 'data'), '-p', String(port), ...options],
     { cwd: dir, stdio, ...account },
   );
   let output = '';
@@ -141,7 +148,10 @@ async function stopServer({ child }: Server): Promise<void> {
     await exited;
     clearTimeout(hard);
   }
-  for (const stream of child.stdio) stream?.destroy();
+  const lifeline = child.stdio[3];
+  if (lifeline && 'end' in lifeline) lifeline.end('\n');
+  child.stdout?.destroy();
+  child.stderr?.destroy();
 }
 
 async function query(url: string, text: string): Promise<void> {

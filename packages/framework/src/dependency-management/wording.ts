@@ -76,7 +76,7 @@ export function platformMismatch(
 
 /** Of the names those that are a slip of the pen away, nearest first. */
 export function nearNames(name: string, names: readonly string[]): readonly string[] {
-  const allowed = Math.max(1, Math.floor(name.length / 3));
+  const allowed = Math.floor((name.length + 1) / 3);
   return names
     .filter((other) => Math.abs(other.length - name.length) <= allowed || other.includes(name) || name.includes(other))
     .map((other) => ({ other, distance: distanceBetween(name, other) }))

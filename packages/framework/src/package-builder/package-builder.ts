@@ -67,7 +67,7 @@ export function createPackageBuilder(deps: {
   /** Packages never change but for their hashes; reading one means parsing its whole manifest. */
   const known = new Map<string, PackageRecord>();
   const building = new Map<string, Promise<PackageRecord>>();
-  const hashing = new Map<PackageId, Promise<PackageHashes>>();
+  const hashing = new Map<string, Promise<PackageHashes>>();
 
   /** What the plan brings, with builds and files. */
   async function components(tenant: Tenant, request: BuildRequest): Promise<readonly Component[]> {
@@ -185,7 +185,7 @@ export function createPackageBuilder(deps: {
     read,
     async hashes(tenant, record) {
       if (record.hashes) return record.hashes;
-      return singleFlight(hashing, record.summary.id, () => digest(tenant, record));
+      return singleFlight(hashing, `${tenant}/${record.summary.id}`, () => digest(tenant, record));
     },
   };
 }

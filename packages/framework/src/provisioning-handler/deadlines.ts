@@ -2,7 +2,7 @@
  * Deadlines: each phase of a task has one, and a gateway that falls silent does not hold its rollout. One timer for the
  * node and one indexed query, however many tasks wait.
  */
-import type { GatewayId, RolloutId, Tenant } from '@leonore/protocol';
+import type { Tenant } from '@leonore/protocol';
 import type { Repositories, TaskRecord } from '../repositories/mod.ts';
 import type { Tasks } from './tasks.ts';
 
@@ -17,23 +17,23 @@ export function createDeadlineWatch(
 
   async function endDue(): Promise<void> {
     const due = await repositories.read.rollouts.dueTasks(now(), BATCH);
-    for (const { tenant, task } of due) {
-      const gateway = await repositories.read.gateways.find(tenant, task.gateway);
-      const seen =
-        gateway?.lastSeenAt === undefined
-          ? 'was never seen'
-          : `was last seen ${duration(now() - gateway.lastSeenAt)} ago`;
-      if (task.canceling)
-        await deps.tasks.end(tenant, task, 'canceled', `canceled; the gateway never confirmed it (it ${seen})`);
-      else await deps.tasks.end(tenant, task, 'failed', await reason(tenant, task, seen));
-    }
+    // At once, so that they share their commits; one that cannot be ended does not hold the others.
+    const ends = await Promise.allSettled(due.map(({ tenant, task }) => endOne(tenant, task)));
+    for (const end of ends) if (end.status === 'rejected') deps.onError(end.reason);
   }
 
-  async function reason(
-    tenant: Tenant,
-    task: TaskRecord & { rollout: RolloutId; gateway: GatewayId },
-    seen: string,
-  ): Promise<string> {
+  async function endOne(tenant: Tenant, task: TaskRecord): Promise<void> {
+    const gateway = await repositories.read.gateways.find(tenant, task.gateway);
+    const seen =
+      gateway?.lastSeenAt === undefined
+        ? 'was never seen'
+        : `was last seen ${duration(now() - gateway.lastSeenAt)} ago`;
+    if (task.canceling)
+      await deps.tasks.end(tenant, task, 'canceled', `canceled; the gateway never confirmed it (it ${seen})`);
+    else await deps.tasks.end(tenant, task, 'failed', await reason(tenant, task, seen));
+  }
+
+  async function reason(tenant: Tenant, task: TaskRecord, seen: string): Promise<string> {
     const rollout = await repositories.read.rollouts.find(tenant, task.rollout);
     const state = task.state as keyof NonNullable<typeof rollout>['deadlines'];
     const allowed = duration((rollout?.deadlines[state] ?? 0) * 1000);

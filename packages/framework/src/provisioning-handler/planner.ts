@@ -2,7 +2,15 @@
  * One plan and one package for each gateway class: gateways with the same platform, capabilities, installed set and
  * wanted set share them, however many they are.
  */
-import type { Explanation, GatewayProfile, Resolution, Tenant } from '@leonore/protocol';
+import {
+  isLeonoreError,
+  platformSchema,
+  type Explanation,
+  type GatewayProfile,
+  type PackageId,
+  type Resolution,
+  type Tenant,
+} from '@leonore/protocol';
 import {
   createCatalogue,
   gatewayClassKey,
@@ -15,7 +23,7 @@ import type { GatewayRecord, PackageRecord, Repositories } from '../repositories
 import { wantedApplications, type RolloutChange } from './wanted.ts';
 
 export type ClassPlan =
-  | { readonly kind: 'package'; readonly classKey: string; readonly package: PackageRecord }
+  | { readonly kind: 'package'; readonly classKey: string; readonly package: PackageId }
   /** The gateway has everything already. */
   | { readonly kind: 'nothing'; readonly classKey: string }
   | { readonly kind: 'blocked'; readonly classKey: string; readonly explanation: Explanation };
@@ -75,13 +83,19 @@ export function createPlanner(
     const { plan } = resolution;
     if (plan.remove.length === 0 && plan.steps.every((step) => step.action === 'keep'))
       return { kind: 'nothing', classKey };
-    const record = await builder.build(tenant, {
-      platform: request.platform,
-      encodings: gateway.profile.encodings,
-      plan,
-      artifact: (step) => catalogue.find(step),
-    });
-    return { kind: 'package', classKey, package: record };
+    try {
+      const { summary } = await builder.build(tenant, {
+        platform: request.platform,
+        encodings: gateway.profile.encodings,
+        plan,
+        artifact: (step) => catalogue.find(step),
+      });
+      return { kind: 'package', classKey, package: summary.id };
+    } catch (error) {
+      // What no second try would change concerns this class alone: the others get their packages.
+      if (!isLeonoreError(error) || error.retryable) throw error;
+      return { kind: 'blocked', classKey, explanation: { summary: error.message, facts: [], suggestions: [] } };
+    }
   }
 
   const classKeyOf = (gateway: GatewayRecord, request: ResolveRequest) =>
@@ -128,12 +142,12 @@ function resolveRequest(gateway: GatewayRecord, change: RolloutChange): ResolveR
   };
 }
 
+/** A word that no build can be published for says nothing: such a gateway gets what runs anywhere. */
 function platformOf({ os, arch, libc }: GatewayProfile): ResolveRequest['platform'] {
-  return {
-    ...(os === undefined ? {} : { os }),
-    ...(arch === undefined ? {} : { arch }),
-    ...(libc === undefined ? {} : { libc }),
-  };
+  const known = Object.entries({ os, arch, libc }).filter(
+    ([key, word]) => word !== undefined && platformSchema.safeParse({ [key]: word }).success,
+  );
+  return platformSchema.parse(Object.fromEntries(known));
 }
 
 /** Rounded down to a power of two, so that gateways of a kind stay one class though each has a little more or less free. */

@@ -4,8 +4,8 @@
  * (PostgreSQL by the locale unless told otherwise, SQLite by bytes: lists and cursors need bytes).
  */
 import { LeonoreError } from '@leonore/protocol';
-import { sql, type CreateTableBuilder, type Kysely, type RawBuilder } from 'kysely';
-import { Migrator, type Migration } from 'kysely/migration';
+import { type CreateTableBuilder, type Kysely, type RawBuilder, sql } from 'kysely';
+import { type Migration, Migrator } from 'kysely/migration';
 import type { Db } from './schema.ts';
 
 export type DialectName = 'sqlite' | 'postgres';

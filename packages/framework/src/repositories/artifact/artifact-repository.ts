@@ -1,12 +1,12 @@
 /** The artifact repository's queries. A build never changes; that it is withdrawn lies beside it. */
 import { isDeepStrictEqual } from 'node:util';
-import { platformKey, type Artifact, type Tenant } from '@leonore/protocol';
+import { type Artifact, platformKey, type Tenant } from '@leonore/protocol';
 import type { Selectable } from 'kysely';
 import semver from 'semver';
 import type { ArtifactRepository } from '../contract.ts';
 import { counted, countUp } from '../counters.ts';
-import { decodeCursor, toPage, type CursorForm } from '../page.ts';
-import { fromJson, plainText, present, toJson, type ArtifactTable, type Db } from '../schema.ts';
+import { type CursorForm, decodeCursor, toPage } from '../page.ts';
+import { type ArtifactTable, type Db, fromJson, plainText, present, toJson } from '../schema.ts';
 import { versionOrder } from './version-order.ts';
 
 const CURSOR: CursorForm<readonly [name: string, version: string, platform: string]> = {

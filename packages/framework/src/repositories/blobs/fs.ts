@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { LeonoreError, sha256Schema, type Sha256 } from '@leonore/protocol';
+import { LeonoreError, type Sha256, sha256Schema } from '@leonore/protocol';
 import type { BlobStore } from '../contract.ts';
 import { ignoreMissing, removeOlder, writeWhole } from './durable.ts';
 import { createUploads } from './uploads.ts';

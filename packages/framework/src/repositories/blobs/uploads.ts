@@ -4,9 +4,9 @@
  * whether it becomes a blob. So a torn part after a crash costs at worst another upload.
  */
 import { createHash } from 'node:crypto';
-import { open, readdir, readFile, rm, stat, truncate, writeFile, type FileHandle } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { LeonoreError, sha256Schema, type Sha256 } from '@leonore/protocol';
+import { LeonoreError, type Sha256, sha256Schema } from '@leonore/protocol';
 import type { BlobStore } from '../contract.ts';
 import { explainDisk, ignoreMissing, moveInto, writeWhole } from './durable.ts';
 

@@ -1,9 +1,9 @@
 /** What every driver's gateway repository must do. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { EMPTY_PROFILE, isLeonoreError, parseSelector, type ArtifactName, type RolloutId } from '@leonore/protocol';
+import { type ArtifactName, EMPTY_PROFILE, isLeonoreError, parseSelector, type RolloutId } from '@leonore/protocol';
 import type { DesiredApplication, GatewayRecord } from '../contract.ts';
-import { useDatabase, type OpenEmpty, type TestDatabase } from './database.ts';
+import { type OpenEmpty, type TestDatabase, useDatabase } from './database.ts';
 import { gateway, gatewayId, sha, token } from './samples.ts';
 
 export function gatewayRepositoryConforms(open: OpenEmpty): void {

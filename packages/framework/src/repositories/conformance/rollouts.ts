@@ -1,8 +1,8 @@
 /** What every driver's rollout repository must do with rollouts; tasks.ts has their tasks. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { isLeonoreError, type ArtifactName, type RolloutId, type RolloutState } from '@leonore/protocol';
-import { useDatabase, type OpenEmpty } from './database.ts';
+import { type ArtifactName, isLeonoreError, type RolloutId, type RolloutState } from '@leonore/protocol';
+import { type OpenEmpty, useDatabase } from './database.ts';
 import { rollout } from './samples.ts';
 
 export function rolloutsConform(open: OpenEmpty): void {

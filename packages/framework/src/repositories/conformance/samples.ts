@@ -1,10 +1,10 @@
 /** Rows to test with: valid, small, and told apart by what a test gives. */
 import { createHash } from 'node:crypto';
 import {
+  type Artifact,
   artifactManifestSchema,
   DEFAULT_DEADLINES,
   EMPTY_PROFILE,
-  type Artifact,
   type FileEntry,
   type GatewayId,
   type PackageId,

@@ -4,15 +4,15 @@ import { describe, it } from 'node:test';
 import {
   ACTIVE_STATES,
   NO_TASKS,
-  taskStateSchema,
-  TERMINAL_STATES,
   type PackageId,
   type TaskId,
   type TaskState,
+  TERMINAL_STATES,
   type Tenant,
+  taskStateSchema,
 } from '@leonore/protocol';
 import type { NewTask, TaskChange, TaskRecord } from '../contract.ts';
-import { useDatabase, type OpenEmpty } from './database.ts';
+import { type OpenEmpty, useDatabase } from './database.ts';
 import { gatewayId, rollout, task } from './samples.ts';
 
 export function tasksConform(open: OpenEmpty): void {

@@ -1,9 +1,9 @@
 /** One tenant's rows are out of reach of another's calls: each method that takes a tenant is called with the wrong one. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { EMPTY_PROFILE, parseSelector, PROFILE_SELECTOR_KEYS, type ArtifactName, type Tenant } from '@leonore/protocol';
+import { type ArtifactName, EMPTY_PROFILE, PROFILE_SELECTOR_KEYS, parseSelector, type Tenant } from '@leonore/protocol';
 import type { RepositorySet } from '../contract.ts';
-import { useDatabase, type OpenEmpty } from './database.ts';
+import { type OpenEmpty, useDatabase } from './database.ts';
 import { artifact, file, gateway, packageRecord, rollout, sha, task, token } from './samples.ts';
 
 export function tenantsAreApart(open: OpenEmpty): void {

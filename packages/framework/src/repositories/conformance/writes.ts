@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isLeonoreError } from '@leonore/protocol';
-import { useDatabase, type OpenEmpty } from './database.ts';
+import { type OpenEmpty, useDatabase } from './database.ts';
 import { gateway, gatewayId, rollout, task, token } from './samples.ts';
 
 export function writesConform(open: OpenEmpty): void {

@@ -1,18 +1,19 @@
 /**
  * The driver for more than one node: PostgreSQL. Each write is a transaction of its own on one snapshot (repeatable read),
  * run again when another changed the same rows meanwhile: so of two that read a row and change it, none is lost, whichever
- * nodes they come from. Serializable was tried: it refused 5 of 6 transactions of a rollout for touching the same index pages.
+ * nodes they come from. Serializable was tried: it
+ * refused most transactions of a rollout, for touching the same pages of an index.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { LeonoreError } from '@leonore/protocol';
 import {
-  Kysely,
-  PostgresDialect,
-  sql,
   type AbortableOperationOptions,
   type CompiledQuery,
   type DatabaseConnection,
+  Kysely,
+  PostgresDialect,
   type QueryResult,
+  sql,
 } from 'kysely';
 import pg from 'pg';
 import type { Repositories, RepositorySet } from '../contract.ts';

@@ -9,8 +9,8 @@ import { EMPTY_PROFILE } from '@leonore/protocol';
 import { gateway, tenantNamed } from '../conformance/samples.ts';
 import { openRepositories, openSqliteRepositories } from '../mod.ts';
 import { createGroupCommit } from './group-commit.ts';
-import { openConnection, toKyselyDatabase } from './sqlite-connection.ts';
 import { WRITER_PRAGMAS } from './sqlite.ts';
+import { openConnection, toKyselyDatabase } from './sqlite-connection.ts';
 
 async function temporaryFile(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'leonore-sqlite-'));

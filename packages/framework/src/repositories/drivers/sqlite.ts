@@ -2,7 +2,7 @@
  * The embedded driver: SQLite inside the process, through node:sqlite. One connection writes (in shared commits), another
  * reads what is committed (WAL). synchronous=FULL: a commit is on disk before its promise is fulfilled.
  */
-import { Kysely, sql, SqliteDialect } from 'kysely';
+import { Kysely, SqliteDialect, sql } from 'kysely';
 import type { Repositories } from '../contract.ts';
 import { migrate } from '../migrations.ts';
 import { createRepositorySet } from '../repository-set.ts';

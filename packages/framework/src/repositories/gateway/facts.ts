@@ -4,7 +4,7 @@
  * a label of that name says, since a gateway must not be able to pose as another.
  */
 import type { GatewayId, GatewayProfile, Labels, Tenant } from '@leonore/protocol';
-import { plainText, type Db } from '../schema.ts';
+import { type Db, plainText } from '../schema.ts';
 
 /** Facts longer than a column's index bears: longer keys are no facts, longer values are cut and only known to be there. */
 const MAX_KEY = 128;

@@ -1,9 +1,9 @@
 /** The gateway repository's queries. Facts (what selectors look at) follow every change of profile or labels. */
-import { PROFILE_SELECTOR_KEYS, type GatewayId, type Selector, type Tenant } from '@leonore/protocol';
-import { sql, type Selectable } from 'kysely';
+import { type GatewayId, PROFILE_SELECTOR_KEYS, type Selector, type Tenant } from '@leonore/protocol';
+import { type Selectable, sql } from 'kysely';
 import type { GatewayRecord, GatewayRepository } from '../contract.ts';
-import { decodeCursor, toPage, type CursorForm } from '../page.ts';
-import { fromJson, present, toJson, type Db, type GatewayTable } from '../schema.ts';
+import { type CursorForm, decodeCursor, toPage } from '../page.ts';
+import { type Db, fromJson, type GatewayTable, present, toJson } from '../schema.ts';
 import { changeDesired } from './desired.ts';
 import { factKeys, factsOf, writeFacts } from './facts.ts';
 import { matchesTerm } from './selector-query.ts';

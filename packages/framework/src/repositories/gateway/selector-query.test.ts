@@ -5,17 +5,17 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import {
   EMPTY_PROFILE,
-  matchesSelector,
-  parseSelector,
   type GatewayProfile,
   type Labels,
+  matchesSelector,
+  parseSelector,
   type Selector,
   type Tenant,
 } from '@leonore/protocol';
 import { startPostgres } from '@leonore/testkit';
 import fc from 'fast-check';
-import type { Repositories } from '../contract.ts';
 import { gateway, gatewayId, tenantNamed } from '../conformance/samples.ts';
+import type { Repositories } from '../contract.ts';
 import { openPostgresRepositories, openSqliteRepositories } from '../mod.ts';
 
 interface Described {

@@ -1,6 +1,6 @@
 /** A selector's terms as conditions over gateway_facts; means the same as `matchesSelector` of the protocol. */
 import type { GatewayId, SelectorTerm, Tenant } from '@leonore/protocol';
-import { sql, type Expression, type ExpressionBuilder, type SqlBool } from 'kysely';
+import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely';
 import type { Tables } from '../schema.ts';
 import { isComparable } from './facts.ts';
 

@@ -1,7 +1,7 @@
 /** Enrolment tokens: kept as hashes, used up one by one. */
 import type { Selectable } from 'kysely';
 import type { EnrolmentTokenRecord, GatewayRepository } from '../contract.ts';
-import { fromJson, toJson, type Db, type EnrolmentTokenTable } from '../schema.ts';
+import { type Db, type EnrolmentTokenTable, fromJson, toJson } from '../schema.ts';
 
 type TokenQueries = Pick<GatewayRepository, 'insertToken' | 'listTokens' | 'removeToken' | 'redeemToken'>;
 

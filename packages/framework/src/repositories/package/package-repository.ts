@@ -2,8 +2,8 @@
 import type { PackageId } from '@leonore/protocol';
 import type { Selectable } from 'kysely';
 import type { PackageRecord, PackageRepository } from '../contract.ts';
-import { decodeCursor, toPage, type CursorForm } from '../page.ts';
-import { fromJson, present, toJson, type Db, type PackageTable } from '../schema.ts';
+import { type CursorForm, decodeCursor, toPage } from '../page.ts';
+import { type Db, fromJson, type PackageTable, present, toJson } from '../schema.ts';
 
 const CURSOR: CursorForm<readonly [createdAt: number, id: string]> = { list: 'packages', example: [0, ''] };
 

@@ -3,8 +3,8 @@ import { NO_TASKS, type RolloutId, type RolloutState } from '@leonore/protocol';
 import type { Selectable } from 'kysely';
 import type { RolloutRecord, RolloutRepository } from '../contract.ts';
 import { countUp } from '../counters.ts';
-import { decodeCursor, toPage, type CursorForm } from '../page.ts';
-import { fromJson, present, toFlag, toJson, type Db, type RolloutTable } from '../schema.ts';
+import { type CursorForm, decodeCursor, toPage } from '../page.ts';
+import { type Db, fromJson, present, type RolloutTable, toFlag, toJson } from '../schema.ts';
 
 type RolloutQueries = Pick<
   RolloutRepository,

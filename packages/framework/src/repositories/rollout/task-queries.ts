@@ -5,8 +5,8 @@
 import { isTerminal, type TaskId, type TaskState, type Tenant } from '@leonore/protocol';
 import type { Insertable, Selectable, Updateable } from 'kysely';
 import type { NewTask, RolloutRepository, TaskChange, TaskRecord } from '../contract.ts';
-import { decodeCursor, toPage, type CursorForm } from '../page.ts';
-import { fromJson, plainText, present, toFlag, toJson, type Db, type TaskTable } from '../schema.ts';
+import { type CursorForm, decodeCursor, toPage } from '../page.ts';
+import { type Db, fromJson, plainText, present, type TaskTable, toFlag, toJson } from '../schema.ts';
 
 type TaskQueries = Pick<
   RolloutRepository,
