@@ -28,7 +28,7 @@ export const COMMANDS = {
     load: async () => (await import('./commands/context.ts')).registerContext,
   },
   artifact: {
-    summary: 'make, pack, publish, show and withdraw artifacts',
+    summary: 'make, pack, publish, show and withdraw artifacts; who runs and needs them',
     load: async () => (await import('./commands/artifact.ts')).registerArtifact,
   },
   gateway: {
@@ -44,7 +44,7 @@ export const COMMANDS = {
     load: async () => (await import('./commands/rollout.ts')).registerRollout,
   },
   explain: {
-    summary: 'show the install plan for a gateway, or why there is none',
+    summary: 'show the install plan for a gateway or for each class of a selection, or why there is none',
     load: async () => (await import('./commands/explain.ts')).registerExplain,
   },
   package: {

@@ -5,7 +5,9 @@
  */
 import {
   type ApplicationRequest,
+  artifactNeedsSchema,
   artifactSchema,
+  artifactUsageSchema,
   type CreateRollout,
   createdGatewaySchema,
   type createGatewaySchema,
@@ -13,6 +15,7 @@ import {
   type createTokenSchema,
   enrolmentTokenSchema,
   explainAnswerSchema,
+  explainClassesAnswerSchema,
   gatewaySchema,
   LeonoreError,
   nodeInfoSchema,
@@ -75,6 +78,11 @@ export function createClient(options: ClientOptions) {
       request: { applications: readonly ApplicationRequest[]; gateway: string; upgrade?: boolean },
       call: CallOptions = {},
     ) => http.json(explainAnswerSchema, { method: 'POST', path: `${API}/explain`, json: request, ...call }),
+    /** The same for each class of the gateways that a selector names, with how many are of it. */
+    explainClasses: (
+      request: { applications: readonly ApplicationRequest[]; selector: string; upgrade?: boolean },
+      call: CallOptions = {},
+    ) => http.json(explainClassesAnswerSchema, { method: 'POST', path: `${API}/explain`, json: request, ...call }),
     /** Endless, connects again by itself; abort the signal to end it. */
     events: (eventOptions: EventOptions = {}) => readEvents(http, eventOptions),
     ...uploadCalls(http),
@@ -116,6 +124,19 @@ function artifactCalls(http: Http) {
       const { body, status } = await http.jsonAndStatus(artifactSchema, sent);
       return { artifact: body, created: status === 201 };
     },
+    /** Which gateways run it, of all versions or those in a range, and which artifacts need it. */
+    usage: (
+      name: string,
+      query: { range?: string | undefined; transitive?: boolean | undefined } = {},
+      call: CallOptions = {},
+    ) => {
+      const { range, transitive } = query;
+      const words = { range, transitive: transitive === undefined ? undefined : String(transitive) };
+      return http.json(artifactUsageSchema, { path: `${API}/artifacts/${part(name)}/usage`, query: words, ...call });
+    },
+    /** What a version needs, all the way down. */
+    needs: (name: string, version: string, call: CallOptions = {}) =>
+      http.json(artifactNeedsSchema, { path: `${API}/artifacts/${part(name)}/${part(version)}/needs`, ...call }),
     /** Takes every build of a version out of what can be provisioned. Says how many. */
     async withdraw(name: string, version: string, reason: string, call: CallOptions = {}) {
       const path = `${API}/artifacts/${part(name)}/${part(version)}/withdraw`;

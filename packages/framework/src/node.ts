@@ -12,7 +12,7 @@ import { createEventBus } from './events/mod.ts';
 import { createBroker, type Broker } from './gateway-handler/mod.ts';
 import { createGatewayManagement, hashToken, newToken } from './gateway-management/mod.ts';
 import { createByteCache, createPackageBuilder } from './package-builder/mod.ts';
-import { createPackageManagement } from './package-management/mod.ts';
+import { createPackageManagement, createStaleUploadWatch } from './package-management/mod.ts';
 import { createProvisioningHandler } from './provisioning-handler/mod.ts';
 import { openFileBlobs, openRepositories } from './repositories/mod.ts';
 
@@ -47,6 +47,7 @@ export interface LeonoreNode extends AsyncDisposable {
 
 export const VERSION = '0.1.0';
 const MIB = 2 ** 20;
+const HOUR_MS = 3_600_000;
 
 export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
   await using stack = new AsyncDisposableStack();
@@ -62,6 +63,8 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
   const repositories = stack.use(await openRepositories(options.databaseUrl ?? join(dataDir, 'leonore.db')));
   const blobs = stack.use(await openFileBlobs({ dir: join(dataDir, 'blobs') }));
   await repositories.write((set) => set.gateways.clearConnections(name));
+
+  stack.use(createStaleUploadWatch({ blobs, now, onError }, { maxAgeMs: 24 * HOUR_MS, intervalMs: HOUR_MS }));
 
   const events = createEventBus({ keep: 10_000 });
   const gateways = stack.use(
@@ -80,7 +83,12 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
   const provisioning = stack.use(
     createProvisioningHandler(
       { repositories, builder, gateways, events, push: () => broker, now, onError },
-      { deadlineIntervalMs: options.deadlineIntervalMs ?? 1000, progressIntervalMs: 200, keptPlans: 10_000 },
+      {
+        deadlineIntervalMs: options.deadlineIntervalMs ?? 1000,
+        progressIntervalMs: 200,
+        planningRetryMs: 5000,
+        keptPlans: 10_000,
+      },
     ),
   );
 
@@ -112,7 +120,13 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
     broker = stack.use(
       await createBroker(
         { gateways, tasks: () => provisioning.gatewayTasks, log, onReady: provisioning.gatewayReady },
-        { ...options.mqtt, node: name, baseUrl: () => options.publicUrl ?? http.url, connectTimeoutMs: 10_000 },
+        {
+          ...options.mqtt,
+          node: name,
+          baseUrl: () => options.publicUrl ?? http.url,
+          connectTimeoutMs: 10_000,
+          drainTimeoutMs: 10_000,
+        },
       ),
     );
   }

@@ -1,7 +1,7 @@
 /** The other resources of the user-facing API (/api/v1): gateways, packages, tokens, events, pages. */
 import { z } from 'zod';
-import { encodingSchema } from './artifact.ts';
-import { packageIdSchema, sha256Schema, timestampSchema } from './ids.ts';
+import { encodingSchema, platformSchema } from './artifact.ts';
+import { gatewayIdSchema, packageIdSchema, sha256Schema, timestampSchema } from './ids.ts';
 import { packageManifestSchema } from './package-manifest.ts';
 import { applicationRequestSchema, resolutionSchema } from './plan.ts';
 import { gatewayProfileSchema, labelsSchema } from './profile.ts';
@@ -101,16 +101,45 @@ export const packageDetailsSchema = packageSummarySchema
   .meta({ id: 'PackageDetails' });
 export type PackageDetails = z.infer<typeof packageDetailsSchema>;
 
+/** For one gateway, or for each class of those that a selector names. */
 export const explainRequestSchema = z
   .object({
-    applications: z.array(applicationRequestSchema).min(1),
-    gateway: z.string(),
+    applications: z.array(applicationRequestSchema).min(1).max(100),
+    gateway: gatewayIdSchema.optional(),
+    selector: z.string().min(1).max(2000).optional(),
     upgrade: z.boolean().default(false),
+  })
+  .refine(({ gateway, selector }) => (gateway === undefined) !== (selector === undefined), {
+    message: 'name either a gateway or a selector',
   })
   .meta({ id: 'ExplainRequest' });
 export const explainAnswerSchema = z
   .object({ gateway: z.string(), resolution: resolutionSchema })
   .meta({ id: 'ExplainAnswer' });
+
+/** Gateways that get one answer: the same platform, capabilities, resources, installed and wanted components. */
+export const explainedClassSchema = z
+  .object({
+    gateways: z.int(),
+    /** The first of them by id. */
+    example: z.string(),
+    platform: platformSchema,
+    resolution: resolutionSchema,
+  })
+  .meta({ id: 'ExplainedClass' });
+export type ExplainedClass = z.infer<typeof explainedClassSchema>;
+export const explainClassesAnswerSchema = z
+  .object({
+    selector: z.string(),
+    /** How many the selector matches. */
+    gateways: z.int(),
+    /** The largest first. */
+    classes: z.array(explainedClassSchema),
+    /** What was left out and why, in words; absent when the classes hold every gateway. */
+    cutOff: z.string().optional(),
+  })
+  .meta({ id: 'ExplainClassesAnswer' });
+export type ExplainClassesAnswer = z.infer<typeof explainClassesAnswerSchema>;
 
 export const uploadStatusSchema = z
   .object({ sha256: sha256Schema, size: z.int(), offset: z.int(), complete: z.boolean() })

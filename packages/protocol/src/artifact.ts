@@ -65,9 +65,12 @@ const capabilityNameSchema = z
 export const installPathSchema = z
   .string()
   .max(255)
-  .refine((path) => /^(\/[^/\p{Cc}]+)+$/u.test(path) && !path.split('/').some((part) => part === '.' || part === '..'), {
-    message: 'installPath is an absolute path without "." or ".." parts, such as /opt/sedona-vm',
-  });
+  .refine(
+    (path) => /^(\/[^/\p{Cc}]+)+$/u.test(path) && !path.split('/').some((part) => part === '.' || part === '..'),
+    {
+      message: 'installPath is an absolute path without "." or ".." parts, such as /opt/sedona-vm',
+    },
+  );
 
 const seconds = z.int().min(1).max(86_400);
 
@@ -85,9 +88,37 @@ export const runSchema = z
   .meta({ id: 'Run' });
 export type Run = z.infer<typeof runSchema>;
 
+/** One way to meet a need: an artifact by name, or a capability from wherever it comes. */
+export const alternativeSchema = z
+  .strictObject({
+    artifact: artifactNameSchema.optional(),
+    capability: capabilityNameSchema.optional(),
+    range: rangeSchema.default('*'),
+  })
+  .refine(({ artifact, capability }) => (artifact === undefined) !== (capability === undefined), {
+    message: 'an alternative names either an artifact or a capability, such as { artifact: jvm, range: ">=17" }',
+  });
+export type Alternative = z.infer<typeof alternativeSchema>;
+
+const MAX_ALTERNATIVES = 16;
+const alternativesSchema = z
+  .array(alternativeSchema)
+  .refine(({ length }) => length >= 2 && length <= MAX_ALTERNATIVES, {
+    message: `a choice has 2 to ${MAX_ALTERNATIVES} alternatives; what has only one stands under "artifacts" or "capabilities"`,
+  });
+
 export const requiresSchema = z.strictObject({
   /** Other artifacts by name, with the range of versions that will do. */
   artifacts: z.record(artifactNameSchema, rangeSchema).default({}),
+  /** Artifacts that are taken along when they can be had; where one is there, its version must be in the range. */
+  optional: z.record(artifactNameSchema, rangeSchema).optional(),
+  /** Of each list one must be there; the first that can be had is taken, unless another is there anyway. */
+  anyOf: z
+    .array(alternativesSchema)
+    .refine(({ length }) => length <= MAX_ALTERNATIVES, {
+      message: `at most ${MAX_ALTERNATIVES} lists of alternatives`,
+    })
+    .optional(),
   /** Capabilities by name, met by the gateway's profile or by an artifact that provides them. */
   capabilities: z.record(capabilityNameSchema, rangeSchema).default({}),
   /** Bytes. */
@@ -108,12 +139,32 @@ export const artifactManifestSchema = z
     run: runSchema.optional(),
   })
   .superRefine((manifest, context) => {
-    if (Object.hasOwn(manifest.requires.artifacts, manifest.name)) {
+    const { artifacts, optional = {}, anyOf = [] } = manifest.requires;
+    for (const [key, names] of Object.entries({ artifacts, optional })) {
+      if (!Object.hasOwn(names, manifest.name)) continue;
       context.addIssue({
         code: 'custom',
-        path: ['requires', 'artifacts', manifest.name],
+        path: ['requires', key, manifest.name],
         message: `${manifest.name} cannot require itself`,
       });
+    }
+    for (const name of Object.keys(optional)) {
+      if (!Object.hasOwn(artifacts, name)) continue;
+      context.addIssue({
+        code: 'custom',
+        path: ['requires', 'optional', name],
+        message: `${name} is required under "artifacts" already; it cannot be optional too`,
+      });
+    }
+    for (const [list, alternatives] of anyOf.entries()) {
+      for (const [index, { artifact }] of alternatives.entries()) {
+        if (artifact !== manifest.name) continue;
+        context.addIssue({
+          code: 'custom',
+          path: ['requires', 'anyOf', list, index, 'artifact'],
+          message: `${manifest.name} cannot require itself`,
+        });
+      }
     }
     if (Object.hasOwn(manifest.conflicts, manifest.name)) {
       context.addIssue({

@@ -3,6 +3,7 @@ export * from './api.ts';
 export * from './artifact.ts';
 export * from './ddi.ts';
 export * from './errors.ts';
+export * from './graph.ts';
 export * from './ids.ts';
 export * from './package-manifest.ts';
 export * from './plan.ts';

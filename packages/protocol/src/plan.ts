@@ -45,6 +45,8 @@ export const explanationFactSchema = z
       'requested',
       'requires',
       'capability',
+      'any-of',
+      'optional',
       'conflict',
       'platform',
       'resource',

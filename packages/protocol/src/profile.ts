@@ -6,15 +6,26 @@ import { capabilityVersionSchema, encodingSchema, versionSchema } from './artifa
 export const strategySchema = z.enum(['pull', 'push']).meta({ id: 'Strategy' });
 export type Strategy = z.infer<typeof strategySchema>;
 
+/** `app/svm` in a selector is the version of svm that the gateway has installed; neither label nor attribute may say so. */
+export const INSTALLED_KEY_PREFIX = 'app/';
+
 const word = z.string().min(1).max(64);
 const labelKeySchema = z
   .string()
   .regex(
     /^[a-zA-Z0-9](?:[a-zA-Z0-9._/-]{0,61}[a-zA-Z0-9])?$/,
     'a label key is 1 to 63 letters, digits, ".", "_", "-", "/"',
-  );
+  )
+  .refine((key) => !key.startsWith(INSTALLED_KEY_PREFIX), {
+    message: 'keys that begin with app/ say what is installed; choose another name for a label',
+  });
 const labelValueSchema = z.string().max(128);
-export const labelsSchema = z.record(labelKeySchema, labelValueSchema).meta({ id: 'Labels' });
+export const labelsSchema = z
+  .record(labelKeySchema, labelValueSchema, {
+    // What is wrong with the key, where zod only says that it is wrong.
+    error: (issue) => (issue.code === 'invalid_key' ? issue.issues[0]?.message : undefined),
+  })
+  .meta({ id: 'Labels' });
 export type Labels = z.infer<typeof labelsSchema>;
 
 /** A component as the gateway has it on disk. `state` is what its container says of it. */
@@ -36,6 +47,8 @@ export const gatewayProfileSchema = z
     os: word.optional(),
     arch: word.optional(),
     libc: word.optional(),
+    /** Other architectures whose builds run here too, the preferred one first, such as `arm` on many an arm64. */
+    compatibleArchs: z.array(word).max(8).optional(),
     kernel: z.string().max(128).optional(),
     cpu: z.object({ model: z.string().max(128).optional(), cores: z.int().min(1) }).optional(),
     /** Bytes. */
@@ -76,5 +89,5 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Keys of the profile that a selector can name, beside labels. */
+/** Keys of the profile that a selector can name, beside labels and what is installed (`app/NAME`). */
 export const PROFILE_SELECTOR_KEYS = ['id', 'os', 'arch', 'libc', 'kernel', 'hostname', 'agent'] as const;

@@ -9,8 +9,10 @@ import {
   formatSleep,
   fromProblem,
   gatewayIdSchema,
+  gatewayProfileSchema,
   gatewayTopic,
   isTerminal,
+  labelsSchema,
   LeonoreError,
   mergePatch,
   parseGatewayTopic,
@@ -152,5 +154,18 @@ describe('errors', () => {
   it("say what a proxy's page means", () => {
     assert.equal(fromProblem(502, '<html>').code, 'server.unreachable');
     assert.equal(fromProblem(401, '').code, 'auth.wrong');
+  });
+});
+
+describe('labels', () => {
+  it('cannot say what is installed, and say so in words', () => {
+    assert.ok(labelsSchema.safeParse({ site: 'vienna', 'a/b': '1', apple: 'x', 'App/svm': '1' }).success);
+    const refused = labelsSchema.safeParse({ 'app/svm': '1.2.28' });
+    assert.equal(
+      refused.error?.issues[0]?.message,
+      'keys that begin with app/ say what is installed; choose another name for a label',
+    );
+    assert.match(labelsSchema.safeParse({ 'a b': 'x' }).error?.issues[0]?.message ?? '', /a label key is/);
+    assert.equal(gatewayProfileSchema.safeParse({ labels: { 'app/svm': '1' } }).success, false);
   });
 });

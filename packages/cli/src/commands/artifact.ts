@@ -9,6 +9,7 @@ import { createPaint, harmless, type Paint } from '../output/paint.ts';
 import { formatAge, formatBytes, formatTime } from '../output/quantities.ts';
 import { renderFacts } from '../output/table.ts';
 import { addConnectionOptions, type ConnectionFlags } from '../settings/connection.ts';
+import { usageSentence } from './artifact-usage.ts';
 import { parseCount, parseNameAndVersion } from './words.ts';
 
 type Flags = ConnectionFlags & { readonly output: OutputFormat };
@@ -24,6 +25,8 @@ Examples:
   $ leonore artifact init my-app && leonore artifact publish my-app
   $ leonore artifact publish examples/hello-sensor examples/building-monitor
   $ leonore artifact show svm@1.2.28
+  $ leonore artifact usage svm@'<1.2.28'
+  $ leonore artifact tree building-monitor
   $ leonore artifact withdraw svm@1.2.27 --reason "crashes on ARMv6"`,
     );
 
@@ -77,6 +80,40 @@ Examples:
     });
 
   addConnectionOptions(
+    addOutputOption(artifact.command('usage').description('show which gateways run it and which artifacts need it')),
+  )
+    .argument('<artifact>', 'NAME or NAME@RANGE, such as svm@1.2.28 or svm@<1.3')
+    .option('--transitive', 'also who needs those who need it, and so on')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ leonore artifact usage svm                             every version that runs somewhere
+  $ leonore artifact usage svm@1.2.27 --transitive         all that a bad version can touch
+  $ leonore gateway list --runs svm@1.2.27 -o name         the gateways, every one`,
+    )
+    .action((text: string, flags: Flags & { transitive?: boolean }) =>
+      import('./artifact-usage.ts').then(({ usageCommand }) => usageCommand(text, flags, app)),
+    );
+
+  addConnectionOptions(
+    addOutputOption(artifact.command('tree').description('show what a version needs, all the way down')),
+  )
+    .argument('<artifact>', 'NAME (its newest version) or NAME@VERSION')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ leonore artifact tree building-monitor
+  $ leonore artifact tree building-monitor@1.4.2 -o json
+
+It tells what is declared; what one gateway would get says: leonore explain building-monitor --gateway gw-7`,
+    )
+    .action((text: string, flags: Flags) =>
+      import('./artifact-tree.ts').then(({ treeCommand }) => treeCommand(text, flags, app)),
+    );
+
+  addConnectionOptions(
     artifact
       .command('withdraw')
       .description('take a version out of what can be provisioned; where it is installed it stays'),
@@ -92,8 +129,10 @@ Examples:
           `say which version to withdraw, such as ${name}@1.2.28; leonore artifact list ${name} shows them`,
         );
       }
-      await confirm(app.terminal, `This withdraws every build of ${name} ${version}.`, flags.yes);
       const client = await app.connect(flags);
+      const usage = await client.artifacts.usage(name, { range: version }, { signal: app.terminal.signal });
+      app.terminal.err(`${name} ${version}: ${usageSentence(usage)}`);
+      await confirm(app.terminal, `This withdraws every build of ${name} ${version}.`, flags.yes);
       const count = await client.artifacts.withdraw(name, version, flags.reason, { signal: app.terminal.signal });
       app.terminal.err(`withdrew ${name} ${version} (${count === 1 ? '1 build' : `${count} builds`})`);
     });

@@ -38,6 +38,30 @@ describe('leonore: gateways', { timeout: 120_000 }, () => {
     assert.deepEqual([code, stdout], [0, 'gw  zone=a=b\n']);
   });
 
+  it('refuses labels that would say what is installed', async () => {
+    node.gateways.set('gw', gateway('gw'));
+    const { code, stderr } = await run(['gateway', 'label', 'gw', 'app/svm=1.2.28']);
+    assert.equal(code, 2);
+    assert.match(stderr, /app\/svm.*keys that begin with app\/ say what is installed/);
+  });
+
+  it('--runs is a selector over what is installed, beside another', async () => {
+    node.gateways.set('gw', gateway('gw'));
+    const asked: (string | null)[] = [];
+    node.intercept = ({ url = '' }) => {
+      asked.push(new URL(url, 'http://node').searchParams.get('selector'));
+      return false;
+    };
+    await run(['gateway', 'list', '--runs', 'svm']);
+    await run(['gateway', 'list', '--runs', 'svm@1.2.28', '--select', 'site=vienna']);
+    await run(['gateway', 'list', '*', '--runs', 'svm@2.0.0-rc.1']);
+    node.intercept = undefined;
+    assert.deepEqual(asked, ['app/svm', 'site=vienna,app/svm=1.2.28', 'app/svm=2.0.0-rc.1']);
+    const refused = await run(['gateway', 'list', '--runs', 'svm@^1.2']);
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, /for a range of versions ask leonore artifact usage svm@\^1\.2/);
+  });
+
   it('removes only with --yes where nobody can be asked', async () => {
     node.gateways.set('gw', gateway('gw'));
     const refused = await run(['gateway', 'remove', 'gw']);

@@ -11,7 +11,7 @@ import { renderFacts, renderTable } from '../output/table.ts';
 import { addConnectionOptions, type ConnectionFlags } from '../settings/connection.ts';
 import { gatewayLogs } from './gateway-logs.ts';
 import { registerGatewayToken } from './gateway-token.ts';
-import { collectValues, formatLabels, parseCount, parseLabelChanges, parseLabels } from './words.ts';
+import { collectValues, formatLabels, parseCount, parseLabelChanges, parseLabels, selectorOfRunning } from './words.ts';
 
 type Flags = ConnectionFlags & { readonly output: OutputFormat };
 
@@ -25,6 +25,7 @@ export function registerGateway(parent: Command, app: App): void {
       `
 Examples:
   $ leonore gateway list --select 'site=vienna,arch in (arm64,armv7)'
+  $ leonore gateway list --runs svm@1.2.27
   $ leonore gateway label gw-7 floor=2 old-label-
   $ leonore gateway token create --uses 50 --label site=vienna
   $ leonore gateway logs gw-7`,
@@ -33,9 +34,11 @@ Examples:
   addConnectionOptions(addOutputOption(gateway.command('list').alias('ls').description('list gateways')))
     .argument('[selector]', 'only those that it matches; the same as --select')
     .option('--select <expr>', 'only those that it matches, such as site=vienna,!retired')
+    .option('--runs <artifact>', 'only those that have it installed: svm or svm@1.2.28')
     .option('--limit <n>', 'at most so many', parseCount)
-    .action(async (selector: string | undefined, flags: Flags & { select?: string; limit?: number }) => {
-      const text = flags.select ?? selector;
+    .action(async (selector: string | undefined, flags: Flags & { select?: string; runs?: string; limit?: number }) => {
+      const selected = flags.select ?? selector;
+      const text = flags.runs === undefined ? selected : selectorOfRunning(flags.runs, selected);
       if (text !== undefined) parseSelector(text);
       const client = await app.connect(flags);
       const query = { selector: text, signal: app.terminal.signal };

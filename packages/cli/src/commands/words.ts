@@ -1,5 +1,12 @@
 /** Reads the words of a call: counts, labels, names with versions. Each fault is a `cli.usage` that says how it reads. */
-import { type Labels, LeonoreError, labelsSchema } from '@leonore/protocol';
+import {
+  artifactNameSchema,
+  INSTALLED_KEY_PREFIX,
+  type Labels,
+  LeonoreError,
+  labelsSchema,
+  versionSchema,
+} from '@leonore/protocol';
 import { InvalidArgumentError } from 'commander';
 import { harmless } from '../output/paint.ts';
 
@@ -56,4 +63,21 @@ export function parseNameAndVersion(text: string): { name: string; version: stri
     throw new LeonoreError('cli.usage', `"${text}" is no artifact; it reads like svm or svm@1.2.28`);
   }
   return { name: text.slice(0, at), version: text.slice(at + 1) };
+}
+
+/** `1 gateway`, `14 gateways` */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** `--runs NAME[@VERSION]` as a selector, together with another. */
+export function selectorOfRunning(text: string, selector: string | undefined): string {
+  const { name, version } = parseNameAndVersion(text);
+  const exact = version === undefined || versionSchema.safeParse(version).success;
+  if (!artifactNameSchema.safeParse(name).success || !exact) {
+    const hint = exact ? '' : `; for a range of versions ask leonore artifact usage ${text}`;
+    throw new LeonoreError('cli.usage', `"${text}" is nothing to run; it reads like svm or svm@1.2.28${hint}`);
+  }
+  const term = `${INSTALLED_KEY_PREFIX}${name}${version === undefined ? '' : `=${version}`}`;
+  return selector === undefined || selector.trim() === '*' ? term : `${selector},${term}`;
 }

@@ -6,10 +6,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import {
   type Artifact,
+  type ArtifactUsage,
   type EnrolmentToken,
   type Gateway,
   LeonoreError,
   type LeonoreEvent,
+  type Need,
   type PackageDetails,
   type Resolution,
   type Rollout,
@@ -32,6 +34,10 @@ export interface FakeNode extends AsyncDisposable {
   readonly requests: string[];
   /** What /explain answers. */
   resolution: Resolution;
+  /** What the usage of any artifact is, but for its name and range. */
+  usage: Omit<ArtifactUsage, 'name' | 'range'>;
+  /** What every version needs. */
+  needs: Need[];
   /** Called before each request; may answer it itself (return true) or destroy the socket. */
   intercept: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
   emit(event: LeonoreEvent): void;
@@ -64,6 +70,8 @@ export async function startFakeNode(options: { port?: number } = {}): Promise<Fa
     uploads: new Map(),
     requests: [],
     resolution: { outcome: 'plan', plan: { steps: [], remove: [] } },
+    usage: { gateways: 0, versions: [], examples: [], rollouts: 0, dependents: [], moreDependents: 0 },
+    needs: [],
     intercept: undefined,
     emit(event) {
       const entry = { id: log.length + 1, event };

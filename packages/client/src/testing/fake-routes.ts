@@ -8,6 +8,7 @@ import {
   createTokenSchema,
   EMPTY_PROFILE,
   type ErrorCode,
+  type ExplainClassesAnswer,
   explainRequestSchema,
   type Gateway,
   LeonoreError,
@@ -56,6 +57,7 @@ export function createRoutes(node: FakeNode): Record<string, Handler> {
     ...rolloutRoutes(node),
     'POST /api/v1/explain': ({ body }) => {
       const request = body(explainRequestSchema);
+      if (request.gateway === undefined) return { json: explainAll(node, request.selector ?? '*') };
       if (!node.gateways.has(request.gateway)) fail('gateway.unknown', `there is no gateway ${request.gateway}`);
       return { json: { gateway: request.gateway, resolution: node.resolution } };
     },
@@ -105,6 +107,15 @@ function uploadRoutes(node: FakeNode): Record<string, Handler> {
   };
 }
 
+/** Every gateway is a class of its own. */
+function explainAll(node: FakeNode, selector: string): ExplainClassesAnswer {
+  if (node.gateways.size === 0) fail('selector.no-match', `no gateway matches "${selector}"`);
+  const classes = [...node.gateways.values()].map(({ id, profile: { os, arch, libc } }) => {
+    return { gateways: 1, example: id, platform: { os, arch, libc }, resolution: node.resolution };
+  });
+  return { selector, gateways: classes.length, classes };
+}
+
 const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
 
 function artifactRoutes(node: FakeNode): Record<string, Handler> {
@@ -148,6 +159,16 @@ function artifactRoutes(node: FakeNode): Record<string, Handler> {
       };
     },
     'GET /api/v1/artifacts/:name': ({ params }) => ({ json: { items: builds(params['name']) } }),
+    'GET /api/v1/artifacts/:name/usage': ({ params, query }) => {
+      const [{ manifest }] = builds(params['name']) as [Artifact];
+      const range = query.get('range');
+      return { json: { name: manifest.name, ...(range === null ? {} : { range }), ...node.usage } };
+    },
+    'GET /api/v1/artifacts/:name/:version/needs': ({ params }) => {
+      const [{ manifest, withdrawnAt }] = builds(params['name'], params['version']) as [Artifact];
+      const { name, version } = manifest;
+      return { json: { name, version, withdrawn: withdrawnAt !== undefined, needs: node.needs } };
+    },
     'GET /api/v1/artifacts/:name/:version': ({ params }) => ({
       json: { items: builds(params['name'], params['version']) },
     }),

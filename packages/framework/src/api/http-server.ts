@@ -19,6 +19,7 @@ import type { ApiDeps } from './route.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
 import { eventRoutes } from './routes/events.ts';
 import { gatewayRoutes } from './routes/gateways.ts';
+import { graphRoutes } from './routes/graph.ts';
 import { packageRoutes } from './routes/packages.ts';
 import { rolloutRoutes } from './routes/rollouts.ts';
 import { tokenRoutes } from './routes/tokens.ts';
@@ -35,7 +36,7 @@ export interface HttpServerOptions {
   readonly host: string;
   readonly port: number;
   readonly version: string;
-  readonly ddi: DdiOptions;
+  readonly ddi: Omit<DdiOptions, 'tenant'>;
   /** Bodies of JSON calls, bytes. */
   readonly maxBodySize: number;
   /** Believe X-Forwarded-* of a proxy in front. */
@@ -60,11 +61,12 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
     forceCloseConnections: 'idle',
     // Gateways of other makers have ids of up to 256 characters, each of which may be three in a URL.
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },
+    // Node looks for overdue connections every 30 seconds otherwise.
+    http: { connectionsCheckingInterval: 1000, headersTimeout: 10_000 },
     requestTimeout: 0,
     connectionTimeout: 0,
     keepAliveTimeout: 120_000,
   }).withTypeProvider<ZodTypeProvider>();
-  app.server.headersTimeout = 10_000;
   app.setValidatorCompiler(validatorCompiler);
   // Answers are made from our own records; they were checked when they came in.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
@@ -94,7 +96,16 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
   });
   await app.register(scalar, {
     routePrefix: '/api/docs',
-    configuration: { url: '/api/v1/openapi.json', withDefaultFonts: false, telemetry: false },
+    configuration: {
+      url: '/api/v1/openapi.json',
+      // A node is often where no internet is: nothing of its page may reach out, or invite to.
+      withDefaultFonts: false,
+      telemetry: false,
+      showDeveloperTools: 'never',
+      hideClientButton: true,
+      agent: { disabled: true },
+      mcp: { disabled: true },
+    },
   });
 
   const probe = { hide: true } as const;
@@ -124,6 +135,7 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
       gatewayRoutes,
       tokenRoutes,
       rolloutRoutes,
+      graphRoutes,
       eventRoutes,
     ])
       routes(scope, { ...deps, stopping: stopping.signal });
@@ -176,7 +188,7 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
       registerDdi(
         ddi,
         { tasks: deps.provisioning.gatewayTasks, gateways, builder, stopping: stopping.signal },
-        options.ddi,
+        { ...options.ddi, tenant: deps.tenant },
       );
     });
   });

@@ -66,11 +66,16 @@ function versionsOf(name: string, request: ResolveRequest, artifacts: readonly A
   return [...texts].map((version) => {
     const these = builds.filter(({ manifest }) => manifest.version === version);
     const count = ({ manifest }: Artifact) => Object.keys(manifest.platform).length;
+    const archs = [undefined, request.platform.arch, ...(request.compatibleArchs ?? [])];
+    const foreign = ({ manifest: { platform } }: Artifact) => Math.max(1, archs.indexOf(platform.arch));
     const fitting = these
-      .filter(({ manifest: { platform } }) =>
-        (['os', 'arch', 'libc'] as const).every((key) => !platform[key] || platform[key] === request.platform[key]),
+      .filter(
+        ({ manifest: { platform } }) =>
+          (!platform.os || platform.os === request.platform.os) &&
+          (!platform.libc || platform.libc === request.platform.libc) &&
+          archs.includes(platform.arch),
       )
-      .toSorted((a, b) => count(b) - count(a));
+      .toSorted((a, b) => foreign(a) - foreign(b) || count(b) - count(a));
     const isInstalled = version === installed;
     const build =
       fitting.find(({ withdrawnAt }) => withdrawnAt === undefined) ?? (isInstalled ? fitting[0] : undefined);
@@ -114,6 +119,24 @@ function isValid(
       const has = request.capabilities[capability];
       if (has !== undefined && semver.satisfies(number(has), range, { includePrerelease: true })) continue;
       lists.push(chosen.filter((other) => provides(other, capability, range, one, request)));
+    }
+    for (const alternatives of manifest.requires.anyOf ?? []) {
+      const texts = alternatives.map((other) => `${other.artifact ?? other.capability} ${other.range}`);
+      const object = [...new Set(texts)].join(' or ').replaceAll(' *', '');
+      if (!inForce({ kind: 'any-of', subject: one.name, object })) continue;
+      const met = alternatives.map(({ artifact, capability = '', range }) => {
+        if (artifact !== undefined) {
+          return chosen.filter((other) => other.name === artifact && semver.satisfies(other.version, range));
+        }
+        const has = request.capabilities[capability];
+        if (has !== undefined && semver.satisfies(number(has), range, { includePrerelease: true })) return 'met';
+        return chosen.filter((other) => provides(other, capability, range, one, request));
+      });
+      if (!met.includes('met')) lists.push(met.flatMap((list) => (list === 'met' ? [] : list)));
+    }
+    for (const [name, range] of Object.entries(manifest.requires.optional ?? {})) {
+      if (!inForce({ kind: 'optional', subject: one.name, object: name })) continue;
+      if (chosen.some((other) => other.name === name && !semver.satisfies(other.version, range))) return false;
     }
     for (const [name, range] of Object.entries(manifest.conflicts)) {
       if (!inForce({ kind: 'conflict', subject: one.name, object: name })) continue;

@@ -1,9 +1,10 @@
 /** Which versions of an artifact come into question for a gateway, best first, and the artifacts a request can reach at all. */
-import type { Artifact, ArtifactName } from '@leonore/protocol';
+import type { Alternative, Artifact, ArtifactName } from '@leonore/protocol';
 import semver, { type SemVer } from 'semver';
-import { fitsPlatform, type Catalogue, type CatalogueVersion } from './catalogue.ts';
+import { fittingBuilds, type Catalogue, type CatalogueVersion } from './catalogue.ts';
 import { capabilityVersion, own } from './ranges.ts';
 import type { ResolveRequest } from './request.ts';
+import type { Work } from './work.ts';
 
 export interface Candidate {
   readonly name: ArtifactName;
@@ -33,7 +34,7 @@ export function candidatesOf(name: ArtifactName, request: ResolveRequest, catalo
 
 function candidate(entry: CatalogueVersion, request: ResolveRequest, installed: boolean): Candidate {
   const { name, version, parsed, builds } = entry;
-  const fitting = builds.filter((build) => fitsPlatform(build.manifest.platform, request.platform));
+  const fitting = fittingBuilds(builds, request);
   const offered = fitting.find((build) => build.withdrawnAt === undefined);
   const artifact = offered ?? (installed ? fitting[0] : undefined);
   if (artifact) return { name, version, parsed, artifact, builds, installed, blocked: undefined };
@@ -70,25 +71,36 @@ export function gatewayMeets(
   return version !== undefined && catalogue.ranges.covers(version, range);
 }
 
+/** True when the gateway itself meets an alternative, so that there is nothing to choose. */
+export function isMet({ capability, range }: Alternative, request: ResolveRequest, catalogue: Catalogue): boolean {
+  return capability !== undefined && gatewayMeets(request, catalogue, capability, range);
+}
+
 /** Every artifact the request can reach through requirements and providers, nearest first, with its candidates. */
-export function reachable(
+export function* reachable(
   request: ResolveRequest,
   catalogue: Catalogue,
-): ReadonlyMap<ArtifactName, readonly Candidate[]> {
+): Work<ReadonlyMap<ArtifactName, readonly Candidate[]>> {
   const found = new Map<ArtifactName, readonly Candidate[]>();
   const queue: ArtifactName[] = request.applications.map(({ name }) => name);
   for (const name of queue) {
     if (found.has(name)) continue;
     const candidates = candidatesOf(name, request, catalogue);
+    yield candidates.length * 10;
     found.set(name, candidates);
     const next = new Set<ArtifactName>();
     for (const { artifact } of candidates) {
       if (!artifact) continue;
-      const { artifacts, capabilities } = artifact.manifest.requires;
-      for (const needed of Object.keys(artifacts)) next.add(needed as ArtifactName);
-      for (const [capability, range] of Object.entries(capabilities)) {
-        if (gatewayMeets(request, catalogue, capability, range)) continue;
-        for (const provider of catalogue.providers(capability)) next.add(provider);
+      const { artifacts, optional = {}, capabilities, anyOf = [] } = artifact.manifest.requires;
+      const wanted: Alternative[] = Object.entries(capabilities).map(([capability, range]) => ({ capability, range }));
+      for (const alternatives of anyOf) {
+        if (!alternatives.some((one) => isMet(one, request, catalogue))) wanted.push(...alternatives);
+      }
+      for (const needed of [...Object.keys(artifacts), ...Object.keys(optional)]) next.add(needed as ArtifactName);
+      for (const one of wanted) {
+        if (one.artifact !== undefined) next.add(one.artifact);
+        if (one.capability === undefined || isMet(one, request, catalogue)) continue;
+        for (const provider of catalogue.providers(one.capability)) next.add(provider);
       }
     }
     queue.push(...[...next].toSorted());

@@ -1,7 +1,9 @@
 /** All published builds, indexed the way the resolver asks. Holds the withdrawn ones too: they explain, and they may be installed. */
 import { type Artifact, type ArtifactName, type Platform, platformKey } from '@leonore/protocol';
+import { isDeepStrictEqual } from 'node:util';
 import semver, { type SemVer } from 'semver';
 import { createRanges, type Ranges } from './ranges.ts';
+import { atOnce, type Work } from './work.ts';
 
 export interface CatalogueVersion {
   readonly name: ArtifactName;
@@ -31,26 +33,52 @@ export interface Catalogue {
 }
 
 export function createCatalogue(artifacts: readonly Artifact[], revision: number): Catalogue {
+  return atOnce(updatingCatalogue(undefined, artifacts, revision));
+}
+
+/** Not one list for each question, so that "still nothing" can be told from "something else". */
+const NOTHING: readonly never[] = Object.freeze([]);
+
+/**
+ * The catalogue of these builds, as work. It hands out the very same lists as the one before for all that did not
+ * change, so that an answer can be checked against it by identity.
+ */
+export function* updatingCatalogue(
+  before: Catalogue | undefined,
+  artifacts: readonly Artifact[],
+  revision: number,
+): Work<Catalogue> {
   const byName = new Map<string, Map<string, Artifact[]>>();
   const byCapability = new Map<string, Set<ArtifactName>>();
-  for (const artifact of artifacts) {
+  for (const [index, artifact] of artifacts.entries()) {
     const { name, version, provides } = artifact.manifest;
     const versions = getOrAdd(byName, name, () => new Map<string, Artifact[]>());
     getOrAdd(versions, version, (): Artifact[] => []).push(artifact);
     for (const capability of Object.keys(provides)) {
       getOrAdd(byCapability, capability, () => new Set<ArtifactName>()).add(name);
     }
+    if (index % 100 === 0) yield 100;
   }
 
   const sorted = new Map<string, readonly CatalogueVersion[]>();
-  for (const [name, versions] of byName) sorted.set(name, newestFirst(name as ArtifactName, versions));
-  const providers = new Map([...byCapability].map(([capability, names]) => [capability, [...names].toSorted()]));
+  for (const [name, versions] of byName) {
+    const known = before?.versions(name) ?? NOTHING;
+    sorted.set(name, isSame(known, versions) ? known : newestFirst(name as ArtifactName, versions));
+    yield versions.size * 10;
+  }
+  const providers = new Map(
+    [...byCapability].map(([capability, names]) => [
+      capability,
+      kept(before?.providers(capability), [...names].toSorted()),
+    ]),
+  );
+  const names = kept(before?.names, [...byName.keys()].toSorted() as ArtifactName[]);
 
   return {
     revision,
-    names: [...byName.keys()].toSorted() as ArtifactName[],
-    versions: (name) => sorted.get(name) ?? [],
-    providers: (capability) => providers.get(capability) ?? [],
+    names,
+    versions: (name) => sorted.get(name) ?? NOTHING,
+    providers: (capability) => providers.get(capability) ?? NOTHING,
     find({ name, version, contentSha256, platform }) {
       const builds = sorted.get(name)?.find((entry) => entry.version === version)?.builds;
       return builds?.find(
@@ -63,9 +91,45 @@ export function createCatalogue(artifacts: readonly Artifact[], revision: number
   };
 }
 
-/** A build fits when each platform key it names equals the gateway's. */
-export function fitsPlatform(build: Platform, gateway: Platform): boolean {
-  return PLATFORM_KEYS.every((key) => build[key] === undefined || build[key] === gateway[key]);
+function isSame(known: readonly CatalogueVersion[], versions: ReadonlyMap<string, readonly Artifact[]>): boolean {
+  if (known.length !== versions.size) return false;
+  return known.every(({ version, builds }) => {
+    const now = versions.get(version);
+    return now?.length === builds.length && now.every((one) => builds.some((other) => isDeepStrictEqual(one, other)));
+  });
+}
+
+function kept<T>(before: readonly T[] | undefined, now: readonly T[]): readonly T[] {
+  return before?.length === now.length && before.every((one, index) => one === now[index]) ? before : now;
+}
+
+/** What a gateway can run: its own platform, and other architectures. */
+export interface Runs {
+  readonly platform: Platform;
+  readonly compatibleArchs?: readonly string[];
+}
+
+/** A build fits when each platform key it names equals the gateway's; for the architecture a compatible one will do. */
+export function fitsPlatform(build: Platform, { platform, compatibleArchs = [] }: Runs): boolean {
+  return PLATFORM_KEYS.every(
+    (key) =>
+      build[key] === undefined ||
+      build[key] === platform[key] ||
+      (key === 'arch' && compatibleArchs.includes(build[key])),
+  );
+}
+
+/** Of the builds those that fit: what is for the gateway's own architecture (or any) first, then as they come. */
+export function fittingBuilds(builds: readonly Artifact[], gateway: Runs): readonly Artifact[] {
+  const fitting = builds.filter(({ manifest }) => fitsPlatform(manifest.platform, gateway));
+  const { platform, compatibleArchs = [] } = gateway;
+  if (compatibleArchs.length === 0) return fitting;
+  const distance = ({
+    manifest: {
+      platform: { arch },
+    },
+  }: Artifact): number => (arch === undefined || arch === platform.arch ? 0 : 1 + compatibleArchs.indexOf(arch));
+  return fitting.toSorted((a, b) => distance(a) - distance(b));
 }
 
 export const PLATFORM_KEYS = ['os', 'arch', 'libc'] as const;
@@ -92,7 +156,7 @@ function specificity({ os, arch, libc }: Platform): number {
   return named * 8 + (arch === undefined ? 0 : 4) + (libc === undefined ? 0 : 2) + (os === undefined ? 0 : 1);
 }
 
-function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+export function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
   let value = map.get(key);
   if (value === undefined) {
     value = make();

@@ -3,15 +3,18 @@
  * about it serves all of them.
  */
 import type { ArtifactName } from '@leonore/protocol';
-import { gatewayMeets, reachable, type Candidate } from './candidates.ts';
+import { gatewayMeets, isMet, reachable, type Candidate } from './candidates.ts';
 import type { Catalogue } from './catalogue.ts';
-import type { Budget, Demand, Fact, Link, Need, Problem, Resource } from './problem.ts';
-import { providersOf } from './providers.ts';
+import { addLinks } from './links.ts';
+import type { Budget, Demand, Fact, Need, Problem, Resource, Wish } from './problem.ts';
+import { alternativesOf, providersOf } from './providers.ts';
 import type { ResolveRequest } from './request.ts';
 import { no, yes, type Clause } from './search.ts';
+import { alternativesText } from './wording.ts';
+import type { Work } from './work.ts';
 
-export function createProblem(request: ResolveRequest, catalogue: Catalogue): Problem {
-  const { candidates, versions } = numbered(request, catalogue);
+export function* createProblem(request: ResolveRequest, catalogue: Catalogue): Work<Problem> {
+  const { candidates, versions } = yield* numbered(request, catalogue);
   const at = (variable: number): Candidate => candidates[variable] as Candidate;
   const { facts, factOf } = createFacts();
   const clauses: Clause[] = [];
@@ -52,10 +55,10 @@ export function createProblem(request: ResolveRequest, catalogue: Catalogue): Pr
     return demand;
   }
 
-  function needsOf(candidate: Candidate): readonly Need[] {
+  function* needsOf(candidate: Candidate): Work<readonly Need[]> {
     if (!candidate.artifact) return [];
     const { name } = candidate;
-    const { artifacts, capabilities } = candidate.artifact.manifest.requires;
+    const { artifacts, capabilities, anyOf = [] } = candidate.artifact.manifest.requires;
     const needs: Need[] = [];
     for (const [key, range] of sortedEntries(artifacts)) {
       const target = key as ArtifactName;
@@ -65,10 +68,35 @@ export function createProblem(request: ResolveRequest, catalogue: Catalogue): Pr
     for (const [target, range] of sortedEntries(capabilities)) {
       if (gatewayMeets(request, catalogue, target, range)) continue;
       const fact = factOf(`capability ${name} ${target}`, () => ({ kind: 'capability', name, target }));
-      const list = providersOf(candidate, target, range, { candidates, versions }, request, catalogue);
+      const list = yield* providersOf(candidate, target, range, { candidates, versions }, request, catalogue);
       needs.push({ demand: demandOf('capability', target, list), range, fact });
     }
+    for (const alternatives of anyOf) {
+      if (alternatives.some((one) => isMet(one, request, catalogue))) continue;
+      const target = alternativesText(alternatives);
+      const fact = factOf(`any-of ${name} ${target}`, () => ({ kind: 'any-of', name, target }));
+      const list = yield* alternativesOf(candidate, alternatives, { candidates, versions }, request, catalogue);
+      needs.push({ demand: demandOf('any-of', target, list), range: '*', fact });
+    }
     return needs;
+  }
+
+  /** Where a wish is there for another reason, its version must be in the range all the same. */
+  function addWishes(variable: number): readonly Wish[] {
+    const { name, artifact } = at(variable);
+    return sortedEntries(artifact?.manifest.requires.optional ?? {}).flatMap(([key, range]) => {
+      const target = key as ArtifactName;
+      const list: number[] = [];
+      for (const other of versions.get(target) ?? []) {
+        if (catalogue.ranges.fits(at(other).parsed, range)) {
+          list.push(other);
+          continue;
+        }
+        const fact = factOf(`optional ${name} ${target}`, () => ({ kind: 'optional', name, target }));
+        clauses.push({ literals: [no(variable), no(other)], facts: [fact] });
+      }
+      return list.length > 0 ? [{ target, range, candidates: list }] : [];
+    });
   }
 
   function addConflicts(variable: number): void {
@@ -91,6 +119,8 @@ export function createProblem(request: ResolveRequest, catalogue: Catalogue): Pr
   });
 
   const needs: (readonly Need[])[] = [[]];
+  const wishes: (readonly Wish[])[] = [[]];
+  let told = 0;
   /** Why a candidate is out of the question, when it is. */
   const blocks: (number | undefined)[] = [undefined];
   for (let variable = 1; variable < candidates.length; variable++) {
@@ -98,48 +128,22 @@ export function createProblem(request: ResolveRequest, catalogue: Catalogue): Pr
     const block = blocked && factOf(`${blocked} ${name}`, () => ({ kind: blocked, name }));
     if (block !== undefined) clauses.push({ literals: [no(variable)], facts: [block] });
     blocks.push(block);
-    const needed = needsOf(at(variable));
+    const needed = yield* needsOf(at(variable));
     for (const { demand, fact } of needed) {
       clauses.push({ literals: [no(variable), yes(demand.variable)], facts: [fact] });
     }
     needs.push(needed);
     addConflicts(variable);
+    wishes.push(addWishes(variable));
+    yield clauses.length - told;
+    told = clauses.length;
   }
 
-  /** Says for all versions at once what each of them says alone, so that cycles and sums need not be met version by version. */
-  function addLinks(): Map<number, Link> {
-    const links = new Map<number, Link>();
-    for (const [fact, users] of usersByFact(needs, facts)) {
-      if (users.length < 2) continue;
-      const variable = ++variables;
-      const wanted = users.map((user) => needs[user]?.find((need) => need.fact === fact)?.demand as Demand);
-      for (const user of users) clauses.push({ literals: [no(user), yes(variable)], facts: [fact] });
-      const target = wanted[0]?.target ?? '';
-      const any = new Set(wanted.flatMap((demand) => demand.candidates));
-      const list = (versions.get(target as ArtifactName) ?? []).filter((one) => any.has(one));
-      // Where a version needs what does not exist at all, that is a fact of its own and nothing is common.
-      const demand = wanted.every((one) => one.candidates.length > 0) ? demandOf('artifact', target, list) : undefined;
-      if (demand) clauses.push({ literals: [no(variable), yes(demand.variable)], facts: [] });
-      links.set(fact, { variable, demand });
-    }
-    for (const demand of demands.values()) {
-      const possible = demand.candidates.filter((one) => blocks[one] === undefined);
-      const [first] = possible;
-      if (first === undefined || demand.kind !== 'artifact') continue;
-      const because = new Set(demand.candidates.flatMap((one) => blocks[one] ?? []));
-      for (const { fact } of needs[first] ?? []) {
-        const link = links.get(fact);
-        if (!link || !possible.every((one) => needs[one]?.some((need) => need.fact === fact))) continue;
-        clauses.push({ literals: [no(demand.variable), yes(link.variable)], facts: [fact, ...because] });
-      }
-    }
-    return links;
-  }
-
-  const links = addLinks();
+  const encoded = { facts, needs, blocks, versions, demands };
+  const links = yield* addLinks(encoded, { clauses, nextVariable: () => ++variables, demandOf });
   const budgets = budgetsOf(request, candidates, factOf);
   const cycleFact = factOf('cycle', () => ({ kind: 'cycle' }));
-  return { candidates, variables, versions, roots, needs, demands, links, facts, clauses, budgets, cycleFact };
+  return { candidates, variables, versions, roots, needs, wishes, demands, links, facts, clauses, budgets, cycleFact };
 }
 
 type FactOf = (key: string, make: () => Fact) => number;
@@ -161,27 +165,14 @@ function createFacts(): { facts: readonly Fact[]; factOf: FactOf } {
 }
 
 /** Every candidate in reach gets a variable, from 1. */
-function numbered(request: ResolveRequest, catalogue: Catalogue): Pick<Problem, 'candidates' | 'versions'> {
+function* numbered(request: ResolveRequest, catalogue: Catalogue): Work<Pick<Problem, 'candidates' | 'versions'>> {
   const candidates: Candidate[] = [{} as Candidate];
   const versions = new Map<ArtifactName, readonly number[]>();
-  for (const [name, list] of reachable(request, catalogue)) {
+  for (const [name, list] of yield* reachable(request, catalogue)) {
     const variables = list.map((candidate) => candidates.push(candidate) - 1);
     versions.set(name, variables);
   }
   return { candidates, versions };
-}
-
-function usersByFact(needs: readonly (readonly Need[])[], facts: readonly Fact[]): Map<number, number[]> {
-  const users = new Map<number, number[]>();
-  for (const [variable, needed] of needs.entries()) {
-    for (const { fact } of needed) {
-      if (facts[fact]?.kind !== 'requires') continue;
-      const known = users.get(fact);
-      if (known) known.push(variable);
-      else users.set(fact, [variable]);
-    }
-  }
-  return users;
 }
 
 function budgetsOf(request: ResolveRequest, candidates: readonly Candidate[], factOf: FactOf): Budget[] {

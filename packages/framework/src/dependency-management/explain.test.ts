@@ -176,6 +176,39 @@ const rows: Row[] = [
     says: 'a cannot be installed on this gateway: a 9.0.0 needs svm ^13, a 8.0.0 needs svm ^12, a 7.0.0 needs svm ^11, a 6.0.0 needs svm ^10 and 5 more; svm has no version ^13, ^12, ^11, ^10 and 5 more; there are 2.1.0, 2.0.0 and 1.2.28.',
   },
   {
+    it: 'alternatives of which none can be had',
+    artifacts: [
+      artifact('a 1.0.0', {
+        requires: {
+          anyOf: [
+            [
+              { artifact: 'jre', range: '>=17' },
+              { artifact: 'jvm', range: '>=21' },
+              { artifact: 'glib', range: '^1' },
+              { capability: 'java', range: '>=17' },
+            ],
+          ],
+        },
+      }),
+      artifact('jvm 11.0.0', { provides: { java: '11' } }),
+      artifact('glib 1.0.0', glibc),
+    ],
+    asked: request('a', musl),
+    says: 'a cannot be installed on this gateway: a 1.0.0 needs jre >=17 or jvm >=21 or glib ^1 or java >=17; there is no artifact jre; jvm has no version >=21; glib ^1 would be glib 1.0.0; the gateway has no java; jvm 11.0.0 provides java 11; glib 1.0.0 needs libc glibc; the gateway has musl.',
+  },
+  {
+    it: 'an optional dependency that is there in another version',
+    artifacts: [...svm, artifact('a 1.0.0', { requires: { optional: { svm: '^1' } } })],
+    asked: request(['svm ^2', 'a']),
+    says: 'svm ^2 and a cannot be installed together on this gateway: a 1.0.0 works with svm only in ^1. What would fit: svm 1.2.28.',
+  },
+  {
+    it: 'a compatible architecture that does not help',
+    artifacts: [artifact('a 1.0.0', { platform: { arch: 'x64' } })],
+    asked: request('a', { compatibleArchs: ['arm'] }),
+    says: 'a cannot be installed on this gateway: a 1.0.0 needs arch x64; the gateway has arm64 (and runs arm).',
+  },
+  {
     it: 'what is there already and unknown here takes part',
     artifacts: [artifact('a 1.0.0', { conflicts: { ghost: '*' } })],
     asked: request(['ghost', 'a'], { installed: installed('ghost 0.3.0 requested') }),

@@ -8,6 +8,7 @@ import type { Clause } from './search.ts';
 import { clausesOf, solve } from './solve.ts';
 import { suggest, type Attempt } from './suggest.ts';
 import { list, withRange } from './wording.ts';
+import type { Work } from './work.ts';
 
 export interface Unsolved {
   readonly problem: Problem;
@@ -23,9 +24,9 @@ export interface ExplainOptions {
   readonly attempt: Attempt;
 }
 
-export function explain(unsolved: Unsolved, options: ExplainOptions): Explanation {
+export function* explain(unsolved: Unsolved, options: ExplainOptions): Work<Explanation> {
   const { problem, request, catalogue } = unsolved;
-  const { core, found } = minimise(unsolved, options.stepLimit);
+  const { core, found } = yield* minimise(unsolved, options.stepLimit);
   const facts = tellFacts({ problem, request, catalogue, core, found });
   const applications = [...core].flatMap((index) => {
     const fact = problem.facts[index] as Fact;
@@ -37,7 +38,7 @@ export function explain(unsolved: Unsolved, options: ExplainOptions): Explanatio
   return {
     summary: `${list(names)} cannot be installed${together} on this gateway.`,
     facts: [...facts],
-    suggestions: suggest(
+    suggestions: yield* suggest(
       applications.map(({ position }) => position),
       request,
       catalogue,
@@ -66,10 +67,10 @@ export function explanationText({ summary, facts, suggestions }: Explanation): s
  * so that what cannot be had by itself is told without the others. Past the limit the rest stays as it is: true, but
  * perhaps more than is needed.
  */
-function minimise(
+function* minimise(
   { problem, facts, found }: Unsolved,
   stepLimit: number,
-): { readonly core: ReadonlySet<number>; readonly found: readonly Clause[] } {
+): Work<{ readonly core: ReadonlySet<number>; readonly found: readonly Clause[] }> {
   let core = facts;
   let seen = found;
   let left = stepLimit;
@@ -78,7 +79,8 @@ function minimise(
   for (const fact of [...facts].toSorted((a, b) => isRequest(a) - isRequest(b) || b - a)) {
     if (left <= 0) break;
     if (!core.has(fact)) continue;
-    const result = solve(narrowed, { stepLimit: left, facts: new Set([...core].filter((other) => other !== fact)) });
+    const others = new Set([...core].filter((other) => other !== fact));
+    const result = yield* solve(narrowed, { stepLimit: left, facts: others });
     left -= result.steps;
     if (result.kind !== 'none') continue;
     core = result.facts;

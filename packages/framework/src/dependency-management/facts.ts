@@ -1,12 +1,12 @@
 /** Facts in words. Each text is true by itself and speaks of those versions only that come into question. */
-import type { ArtifactName, ExplanationFact } from '@leonore/protocol';
+import type { ArtifactManifest, ArtifactName, ExplanationFact } from '@leonore/protocol';
 import type { Catalogue } from './catalogue.ts';
 import { providedTexts, type Candidate } from './candidates.ts';
 import type { Fact, Need, Problem } from './problem.ts';
 import { own } from './ranges.ts';
 import type { ResolveRequest } from './request.ts';
 import type { Clause } from './search.ts';
-import { bytes, list, nearNames, platformMismatch, versionList, withRange } from './wording.ts';
+import { alternativesText, bytes, list, nearNames, platformMismatch, versionList, withRange } from './wording.ts';
 
 export interface FactContext {
   readonly problem: Problem;
@@ -25,7 +25,7 @@ export function tellFacts(context: FactContext): readonly ExplanationFact[] {
   const places = new Map([...scope.keys()].map((name, index) => [name, index]));
   const place = (fact: Fact): number => {
     if (fact.kind === 'requested') return -1;
-    if (fact.kind === 'resource' || fact.kind === 'cycle' || fact.kind === 'conflict') return places.size + 1;
+    if (LAST.has(fact.kind) || !('name' in fact)) return places.size + 1;
     return places.get(fact.name) ?? places.size;
   };
   return [...core]
@@ -35,6 +35,8 @@ export function tellFacts(context: FactContext): readonly ExplanationFact[] {
     .map(({ fact, index }) => tell(fact, index, scope, context));
 }
 
+/** They speak of what the others led to. */
+const LAST: ReadonlySet<Fact['kind']> = new Set(['optional', 'conflict', 'resource', 'cycle']);
 const KINDS: readonly Fact['kind'][] = [
   'requested',
   'absent',
@@ -42,6 +44,8 @@ const KINDS: readonly Fact['kind'][] = [
   'withdrawn',
   'requires',
   'capability',
+  'any-of',
+  'optional',
   'conflict',
   'resource',
   'cycle',
@@ -95,7 +99,7 @@ function tell(fact: Fact, index: number, scope: Scope, context: FactContext): Ex
       const some = inScope(fact.name).filter(({ blocked }) => blocked === 'platform');
       const versions = versionList(some, allOf(fact.name, context));
       const builds = some.flatMap((candidate) => candidate.builds);
-      const { needs, has } = platformMismatch(builds, request.platform, versions.several);
+      const { needs, has } = platformMismatch(builds, request, versions.several);
       return {
         kind: 'platform',
         text: `${fact.name} ${versions.text} ${needs}; the gateway ${has}`,
@@ -118,6 +122,20 @@ function tell(fact: Fact, index: number, scope: Scope, context: FactContext): Ex
       const needs = tellNeeds(fact.name, index, inScope(fact.name), context);
       const text = `${needs}; ${tellProviders(fact, index, inScope(fact.name), context)}`;
       return { kind: 'capability', text, subject: fact.name, object: fact.target };
+    }
+    case 'any-of': {
+      const groups = rangesOf(index, inScope(fact.name), context);
+      const subject = versionList(
+        groups.flatMap(({ versions }) => versions),
+        allOf(fact.name, context),
+      );
+      const needs = `${fact.name} ${subject.text} ${subject.several ? 'need' : 'needs'} ${fact.target}`;
+      const text = [needs, ...tellAlternatives(fact, index, inScope(fact.name), context)].join('; ');
+      return { kind: 'any-of', text, subject: fact.name, object: fact.target };
+    }
+    case 'optional': {
+      const text = tellOptional(fact, inScope(fact.name), context);
+      return { kind: 'optional', text, subject: fact.name, object: fact.target };
     }
     case 'conflict': {
       const text = tellConflict(fact, inScope(fact.name), context);
@@ -193,7 +211,7 @@ function tellNeeds(name: string, fact: number, some: readonly Candidate[], conte
 
 /** What the gateway has of a capability, and who else would bring it. */
 function tellProviders(
-  { name, target }: Fact & { kind: 'capability' },
+  { name, target }: { readonly name: string; readonly target: string },
   index: number,
   some: readonly Candidate[],
   context: FactContext,
@@ -218,15 +236,68 @@ function tellProviders(
   return others.length > 0 ? `${gateway}; ${list(others)}` : `${gateway} and no artifact provides it`;
 }
 
+/** What there is of each alternative. */
+function tellAlternatives(
+  { name, target }: Fact & { kind: 'any-of' },
+  index: number,
+  some: readonly Candidate[],
+  context: FactContext,
+): string[] {
+  const { catalogue, problem } = context;
+  const [one] = rangesOf(index, some, context).flatMap(({ versions }) => versions);
+  const lists = one?.artifact?.manifest.requires.anyOf ?? [];
+  const alternatives = lists.find((list) => alternativesText(list) === target) ?? [];
+  const parts = alternatives.map(({ artifact, capability, range }) => {
+    if (artifact === undefined) return tellProviders({ name, target: capability ?? '' }, index, some, context);
+    const variables = problem.versions.get(artifact) ?? [];
+    if (variables.length === 0) return `there is no artifact ${artifact}`;
+    const would = variables.find((each) =>
+      catalogue.ranges.fits((problem.candidates[each] as Candidate).parsed, range),
+    );
+    return would === undefined
+      ? `${artifact} has no version ${range}`
+      : `${withRange(artifact, range)} would be ${label(problem, would)}`;
+  });
+  return [...new Set(parts)];
+}
+
+/** `a 1.0.0 takes b only as ^2`. */
+function tellOptional(fact: Fact & { kind: 'optional' }, some: readonly Candidate[], context: FactContext): string {
+  return tellByRange(
+    fact.name,
+    some,
+    ({ requires }) => own(requires.optional ?? {}, fact.target),
+    (range, several) => `${several ? 'work' : 'works'} with ${fact.target} only in ${range}`,
+    context,
+  );
+}
+
 function tellConflict(fact: Fact & { kind: 'conflict' }, some: readonly Candidate[], context: FactContext): string {
+  return tellByRange(
+    fact.name,
+    some,
+    ({ conflicts }) => own(conflicts, fact.target),
+    (range, several) => `${several ? 'conflict' : 'conflicts'} with ${withRange(fact.target, range)}`,
+    context,
+  );
+}
+
+/** `a 2.x VERB RANGE, a 1.0.0 VERB OTHER-RANGE`. */
+function tellByRange(
+  name: string,
+  some: readonly Candidate[],
+  rangeIn: (manifest: ArtifactManifest) => string | undefined,
+  verb: (range: string, several: boolean) => string,
+  context: FactContext,
+): string {
   const byRange = new Map<string, Candidate[]>();
   for (const candidate of newestFirst(some)) {
-    const range = own(candidate.artifact?.manifest.conflicts ?? {}, fact.target);
+    const range = candidate.artifact && rangeIn(candidate.artifact.manifest);
     if (range !== undefined) byRange.set(range, [...(byRange.get(range) ?? []), candidate]);
   }
   const parts = [...byRange].map(([range, versions]) => {
-    const subject = versionList(versions, allOf(fact.name, context));
-    return `${fact.name} ${subject.text} ${subject.several ? 'conflict' : 'conflicts'} with ${withRange(fact.target, range)}`;
+    const subject = versionList(versions, allOf(name, context));
+    return `${name} ${subject.text} ${verb(range, subject.several)}`;
   });
   return list(parts);
 }

@@ -13,6 +13,10 @@ export type Fact =
   /** Every version of `name` that needs `target`, each with its own range. */
   | { readonly kind: 'requires'; readonly name: ArtifactName; readonly target: ArtifactName }
   | { readonly kind: 'capability'; readonly name: ArtifactName; readonly target: string }
+  /** Every version of `name` with these alternatives, in words. */
+  | { readonly kind: 'any-of'; readonly name: ArtifactName; readonly target: string }
+  /** Every version of `name` that takes `target` along, but not any version of it. */
+  | { readonly kind: 'optional'; readonly name: ArtifactName; readonly target: ArtifactName }
   | { readonly kind: 'conflict'; readonly name: ArtifactName; readonly target: ArtifactName }
   /** The versions of `name` that exist, but not for this platform. */
   | { readonly kind: 'platform'; readonly name: ArtifactName }
@@ -26,8 +30,8 @@ export type Resource = 'memory' | 'disk';
 
 export interface Demand {
   readonly variable: number;
-  readonly kind: 'artifact' | 'capability';
-  /** Name of the artifact or capability. */
+  readonly kind: 'artifact' | 'capability' | 'any-of';
+  /** Name of the artifact or capability; alternatives in words. */
   readonly target: string;
   /** Candidates that satisfy it, the preferred one first. */
   readonly candidates: readonly number[];
@@ -40,11 +44,19 @@ export interface Need {
   readonly fact: number;
 }
 
+/** What a candidate takes along when that can be had. */
+export interface Wish {
+  readonly target: ArtifactName;
+  readonly range: string;
+  /** The preferred one first. */
+  readonly candidates: readonly number[];
+}
+
 /** What all versions of one artifact that need another have in common. */
 export interface Link {
   readonly variable: number;
   /** Any version that one of them would take. */
-  readonly demand: Demand | undefined;
+  readonly demand: Demand;
 }
 
 export interface Budget {
@@ -67,6 +79,8 @@ export interface Problem {
   readonly roots: readonly Need[];
   /** By candidate. */
   readonly needs: readonly (readonly Need[])[];
+  /** By candidate; what nothing could meet is left out. */
+  readonly wishes: readonly (readonly Wish[])[];
   /** By variable. */
   readonly demands: ReadonlyMap<number, Demand>;
   /** By fact, for those of kind `requires` that speak of several versions. */

@@ -23,6 +23,8 @@ const range = once(
 interface Shape {
   readonly capabilities: boolean;
   readonly obstacles: boolean;
+  /** Optional dependencies, alternatives, compatible architectures. */
+  readonly choices: boolean;
 }
 interface Case {
   readonly artifacts: readonly Artifact[];
@@ -53,7 +55,7 @@ const versionsOf = (name: string, shape: Shape) => {
   );
 };
 
-const build = (name: string, { capabilities, obstacles }: Shape) => {
+const build = (name: string, { capabilities, obstacles, choices }: Shape) => {
   const others = fc.constantFrom(...NAMES.filter((other) => other !== name));
   const some = (maxKeys: number) => fc.dictionary(others, range, { maxKeys, size: 'max' });
   const able = (value: fc.Arbitrary<string>): fc.Arbitrary<Record<string, string>> =>
@@ -62,16 +64,35 @@ const build = (name: string, { capabilities, obstacles }: Shape) => {
       : fc.constant({});
   const rarely = <T>(value: fc.Arbitrary<T>, otherwise: T) =>
     obstacles ? once(10, value, fc.constant(otherwise)) : fc.constant(otherwise);
-  return fc.record({
-    requires: fc.record({
+  const alternative = fc.oneof(
+    fc.record({ artifact: others, range }),
+    fc.record({ capability: fc.constantFrom('x', 'y'), range: fc.constantFrom('*', '>=2') }),
+  );
+  const chosen = <T>(times: number, value: fc.Arbitrary<T>, otherwise: T) =>
+    choices ? once(times, value, fc.constant(otherwise)) : fc.constant(otherwise);
+  const requires = fc
+    .record({
       artifacts: some(2),
+      optional: chosen(2, some(2), {}),
       capabilities: able(fc.constantFrom('*', '>=2', '^1.0.0')),
+      anyOf: chosen(3, fc.array(fc.array(alternative, { minLength: 2, maxLength: 3 }), { maxLength: 2 }), []),
       resources: fc.record({ memory: fc.nat(4), disk: fc.nat(2) }),
-    }),
+    })
+    .map((made) => {
+      const wishes = Object.entries(made.optional).filter(([other]) => !Object.hasOwn(made.artifacts, other));
+      return { ...made, optional: Object.fromEntries(wishes) };
+    });
+  return fc.record({
+    requires,
     provides: able(fc.constantFrom('1', '2.0', '3.1.0')),
     conflicts: rarely(some(1), {}),
     platform: rarely(
-      fc.constantFrom<Record<string, string>>({ libc: 'musl' }, { arch: 'arm64' }, { os: 'linux', arch: 'x64' }),
+      fc.constantFrom<Record<string, string>>(
+        { libc: 'musl' },
+        { arch: 'arm64' },
+        { os: 'linux', arch: 'x64' },
+        { arch: 'arm' },
+      ),
       {},
     ),
     unpackedSize: fc.nat(4),
@@ -102,6 +123,7 @@ const cases = (shape: Shape): fc.Arbitrary<Case> =>
       memory: once<number | undefined>(4, fc.nat(12), nothing),
       disk: once<number | undefined>(4, fc.nat(12), nothing),
       upgrade: fc.boolean(),
+      compatibleArchs: shape.choices ? fc.subarray(['arm', 'x64']) : fc.constant([]),
     })
     .map((made) => {
       const artifacts = made.builds.flatMap((list, index) => {
@@ -124,13 +146,14 @@ const cases = (shape: Shape): fc.Arbitrary<Case> =>
               ...(made.disk === undefined ? {} : { disk: made.disk }),
             },
             upgrade: made.upgrade,
+            compatibleArchs: made.compatibleArchs,
           },
         ),
       };
     });
 
 /** Without fast-check's liking for the smallest values: most cases shall have something to solve. */
-const everything = fc.noBias(cases({ capabilities: true, obstacles: true }));
+const everything = fc.noBias(cases({ capabilities: true, obstacles: true, choices: true }));
 
 function modelOf(plan: InstallPlan): Model {
   return new Map(plan.steps.map(({ name, version }) => [name, version]));
@@ -173,20 +196,57 @@ test('the requested applications get the best versions there are, the first one 
 
 test('no dependency could be better with all else as it is', () => {
   fc.assert(
-    fc.property(fc.noBias(cases({ capabilities: false, obstacles: true })), ({ artifacts, request }) => {
-      const resolution = resolve(request, createCatalogue(artifacts, 1));
+    fc.property(
+      fc.noBias(cases({ capabilities: false, obstacles: true, choices: false })),
+      ({ artifacts, request }) => {
+        const resolution = resolve(request, createCatalogue(artifacts, 1));
+        if (resolution.outcome !== 'plan') return;
+        const models = new Set(allModels(request, artifacts).map(textOf));
+        const model = modelOf(resolution.plan);
+        for (const [name, version] of model) {
+          const order = preference(name, request, artifacts);
+          for (const better of order.slice(0, order.indexOf(version))) {
+            assert.ok(!models.has(textOf(new Map([...model, [name, better]]))), `${name} ${better} would do`);
+          }
+        }
+      },
+    ),
+    { numRuns },
+  );
+});
+
+test('what is optional is there exactly when it can be added to the rest, and never changes the rest', () => {
+  let wished = 0;
+  fc.assert(
+    fc.property(everything, ({ artifacts, request }) => {
+      const catalogue = createCatalogue(artifacts, 1);
+      const resolution = resolve(request, catalogue);
       if (resolution.outcome !== 'plan') return;
-      const models = new Set(allModels(request, artifacts).map(textOf));
+      const { steps } = resolution.plan;
       const model = modelOf(resolution.plan);
-      for (const [name, version] of model) {
-        const order = preference(name, request, artifacts);
-        for (const better of order.slice(0, order.indexOf(version))) {
-          assert.ok(!models.has(textOf(new Map([...model, [name, better]]))), `${name} ${better} would do`);
+      const models = allModels(request, artifacts);
+      for (const step of steps) {
+        const build = artifacts.find(({ contentSha256 }) => contentSha256 === step.contentSha256);
+        for (const [name, range] of Object.entries(build?.manifest.requires.optional ?? {})) {
+          const there = model.get(name);
+          wished++;
+          if (there !== undefined) assert.ok(semver.satisfies(there, range));
+          const could = models.find(
+            (other) =>
+              semver.satisfies(other.get(name) ?? '', range) &&
+              [...model].every(([known, version]) => other.get(known) === version),
+          );
+          if (there === undefined) assert.equal(could && textOf(could), undefined, `${step.name} could have ${name}`);
         }
       }
+      // Without a single wish, only with their ranges as conditions, the rest is the same.
+      const plain = resolve(request, createCatalogue(asConflicts(artifacts, request), 1));
+      if (plain.outcome !== 'plan') assert.fail('there is no plan without what is optional');
+      for (const [name, version] of modelOf(plain.plan)) assert.equal(model.get(name), version);
     }),
     { numRuns },
   );
+  assert.ok(wished > numRuns / 20);
 });
 
 test('a plan holds what is needed and nothing else, in an order that works, and accounts for all that is installed', () => {
@@ -215,10 +275,15 @@ test('a plan holds what is needed and nothing else, in an order that works, and 
         if (action !== 'keep') assert.ok(build);
         assert.notEqual(step.because, '');
       }
-      for (const step of steps.toReversed()) {
-        assert.ok(needed.has(step.name), `nobody needs ${step.name}`);
-        for (const other of step.after) needed.add(other);
+      const byName = new Map<string, (typeof steps)[number]>(steps.map((step) => [step.name, step]));
+      for (const name of needed) {
+        const step = byName.get(name);
+        const build = artifacts.find(({ contentSha256 }) => contentSha256 === step?.contentSha256);
+        // What is optional may come later, where it needs the one that can use it.
+        const optional = Object.keys(build?.manifest.requires.optional ?? {}).filter((other) => byName.has(other));
+        for (const other of [...(step?.after ?? []), ...optional]) needed.add(other);
       }
+      for (const { name } of steps) assert.ok(needed.has(name), `nobody needs ${name}`);
       const gone = request.installed.filter(({ name }) => !done.has(name));
       assert.deepEqual(remove.map(({ name }) => name).toSorted(), gone.map(({ name }) => name).toSorted());
     }),
@@ -270,18 +335,30 @@ test('the order in which things are given does not matter, save that of the appl
   );
 });
 
-test('once a plan is carried out, the same request changes nothing', () => {
+test('once a plan is carried out, the same request keeps what is there; at most it finds something it can do without', () => {
   fc.assert(
     fc.property(everything, ({ artifacts, request }) => {
       const catalogue = createCatalogue(artifacts, 1);
-      const resolution = resolve(request, catalogue);
+      let resolution = resolve(request, catalogue);
       if (resolution.outcome !== 'plan') return;
-      const after = resolution.plan.steps.map(({ name, version, requested }) => ({ name, version, requested }));
-      const again = resolve({ ...request, installed: after, upgrade: false }, catalogue);
-      assert.equal(again.outcome, 'plan');
-      if (again.outcome !== 'plan') return;
-      assert.deepEqual(again.plan.remove, []);
-      assert.ok(again.plan.steps.every(({ action }) => action === 'keep'));
+      for (let left = resolution.plan.steps.length; ; left--) {
+        const present = resolution.plan.steps.map(({ name, version, requested }) => ({ name, version, requested }));
+        // What was left out for want of space has no more space now.
+        const { disk = Infinity } = request.resources ?? {};
+        const taken = resolution.plan.steps
+          .filter(({ action }) => action !== 'keep')
+          .map((step) => catalogue.find(step));
+        const bytes = taken.map((build) =>
+          Math.max(build?.unpackedSize ?? 0, build?.manifest.requires.resources.disk ?? 0),
+        );
+        const resources = { ...request.resources, disk: disk - bytes.reduce((sum, one) => sum + one, 0) };
+        request = { ...request, installed: present, resources, upgrade: false };
+        resolution = resolve(request, catalogue);
+        if (resolution.outcome !== 'plan') assert.fail('there is no plan any more');
+        assert.ok(resolution.plan.steps.every(({ action }) => action === 'keep'));
+        if (resolution.plan.remove.length === 0) return;
+        assert.ok(left > 0);
+      }
     }),
     { numRuns },
   );
@@ -299,8 +376,25 @@ test('versions in a plan are inside every range that asks for them', () => {
   );
 });
 
+/** Optional dependencies as conditions only: a conflict with each version that is out of the range. */
+function asConflicts(artifacts: readonly Artifact[], { installed: present }: ResolveRequest): Artifact[] {
+  return artifacts.map((one) => {
+    const conflicts: Record<string, string> = { ...one.manifest.conflicts };
+    for (const [name, range] of Object.entries(one.manifest.requires.optional ?? {})) {
+      const versions = [...artifacts.map(({ manifest }) => manifest), ...present].filter(
+        (other) => other.name === name,
+      );
+      const out = versions.map(({ version }) => version).filter((version) => !semver.satisfies(version, range));
+      if (out.length > 0) conflicts[name] = [conflicts[name] ?? [], out].flat().join(' || ');
+    }
+    const { optional: _optional, ...requires } = one.manifest.requires;
+    return { ...one, manifest: { ...one.manifest, requires, conflicts } };
+  });
+}
+
 function turnRound<T>(value: T): T {
   if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map((inner: unknown) => turnRound(inner)) as T;
   return Object.fromEntries(
     Object.entries(value)
       .toReversed()

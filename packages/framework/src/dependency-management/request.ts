@@ -11,6 +11,8 @@ export interface InstalledVersion {
 
 export interface ResolveRequest {
   readonly platform: Platform;
+  /** Other architectures whose builds run there too, the preferred one first. */
+  readonly compatibleArchs?: readonly string[];
   /** The gateway's own, with their versions. */
   readonly capabilities: Readonly<Record<string, string>>;
   /** Bytes: memory in all, disk that is free. What is absent is not limited. */
@@ -25,9 +27,9 @@ export interface ResolveRequest {
 
 /** The request in one canonical form: requests with equal inputs have equal answers from equal catalogues. */
 export function solveInput(request: ResolveRequest): unknown {
-  const { platform, capabilities, resources, applications, installed, upgrade } = request;
+  const { platform, compatibleArchs = [], capabilities, resources, applications, installed, upgrade } = request;
   return [
-    [platform.os ?? null, platform.arch ?? null, platform.libc ?? null],
+    [platform.os ?? null, platform.arch ?? null, platform.libc ?? null, ...compatibleArchs],
     Object.entries(capabilities).toSorted(byFirst),
     [resources?.memory ?? null, resources?.disk ?? null],
     applications.map(({ name, range }) => [name, range]),

@@ -236,6 +236,176 @@ const capabilities: Row[] = [
   },
 ];
 
+const plain = (label: string) => artifact(label);
+const wants = (optional: Record<string, string>) => ({ requires: { optional } });
+const either = (...anyOf: { artifact?: string; capability?: string; range?: string }[]) => ({
+  requires: { anyOf: [anyOf] },
+});
+const optional: Row[] = [
+  {
+    it: 'is taken where it can be had, before the one that can use it',
+    artifacts: [plain('x 1.0.0'), plain('x 2.0.0'), artifact('a 1.0.0', wants({ x: '^1' }))],
+    asked: request('a'),
+    gets: ['install x 1.0.0', 'install a 1.0.0'],
+  },
+  {
+    it: 'brings what it needs itself',
+    artifacts: [artifact('x 1.0.0', needs({ y: '*' })), plain('y 1.0.0'), artifact('a 1.0.0', wants({ x: '*' }))],
+    asked: request('a'),
+    gets: ['install y 1.0.0', 'install x 1.0.0', 'install a 1.0.0'],
+  },
+  {
+    it: 'is left out where nobody published it, it does not fit, or it lacks something',
+    artifacts: [
+      artifact('x 1.0.0', { platform: { libc: 'musl' } }),
+      artifact('y 1.0.0', able({ java: '*' })),
+      artifact('a 1.0.0', wants({ x: '*', y: '*', z: '*' })),
+    ],
+    asked: request('a'),
+    gets: ['install a 1.0.0'],
+  },
+  {
+    it: 'never costs a requested or needed thing its newest version',
+    artifacts: [
+      artifact('a 1.0.0', { requires: { artifacts: { b: '*' }, optional: { x: '*' } } }),
+      plain('b 1.0.0'),
+      plain('b 2.0.0'),
+      plain('c 1.0.0'),
+      plain('c 2.0.0'),
+      artifact('x 2.0.0', { conflicts: { b: '2.0.0' } }),
+      artifact('x 1.0.0', needs({ c: '^1' })),
+    ],
+    asked: request(['a', 'c']),
+    gets: ['install b 2.0.0', 'install a 1.0.0', 'install c 2.0.0'],
+  },
+  {
+    it: 'takes an older one that goes with the rest',
+    artifacts: [
+      artifact('a 1.0.0', wants({ x: '*' })),
+      plain('c 2.0.0'),
+      artifact('x 2.0.0', { conflicts: { c: '*' } }),
+      plain('x 1.0.0'),
+    ],
+    asked: request(['a', 'c']),
+    gets: ['install x 1.0.0', 'install a 1.0.0', 'install c 2.0.0'],
+  },
+  {
+    it: 'where it is there for another reason its version must be in the range',
+    artifacts: [plain('x 1.0.0'), plain('x 2.0.0'), artifact('a 1.0.0', wants({ x: '^1' }))],
+    asked: request(['x', 'a ^1'].toReversed()),
+    gets: ['install x 1.0.0', 'install a 1.0.0'],
+  },
+  {
+    it: 'the wish of the first application comes first',
+    artifacts: [
+      artifact('a 1.0.0', wants({ x: '*' })),
+      artifact('b 1.0.0', wants({ y: '*' })),
+      artifact('x 1.0.0', { conflicts: { y: '*' } }),
+      plain('y 1.0.0'),
+    ],
+    asked: request(['b', 'a']),
+    gets: ['install y 1.0.0', 'install b 1.0.0', 'install a 1.0.0'],
+  },
+  {
+    it: 'may need the one that can use it: there the order does not matter',
+    artifacts: [artifact('a 1.0.0', wants({ x: '*' })), artifact('x 1.0.0', needs({ a: '*' }))],
+    asked: request('a'),
+    gets: ['install a 1.0.0', 'install x 1.0.0'],
+  },
+  {
+    it: 'is left out when there is no room for it',
+    artifacts: [artifact('a 1.0.0', wants({ x: '*' })), artifact('x 1.0.0', { unpackedSize: 5 })],
+    asked: request('a', { resources: { disk: 4 } }),
+    gets: ['install a 1.0.0'],
+  },
+  {
+    it: 'stays while somebody can use it, and goes with the last one',
+    artifacts: [plain('x 1.0.0'), plain('x 2.0.0'), artifact('a 1.0.0', wants({ x: '*' })), plain('b 1.0.0')],
+    asked: request('a', { installed: installed('a 1.0.0 requested', 'x 1.0.0') }),
+    gets: ['keep x 1.0.0', 'keep a 1.0.0'],
+  },
+  {
+    it: 'goes with the last one that can use it, after that',
+    artifacts: [plain('b 1.0.0'), artifact('c 1.0.0', wants({ b: '*' }))],
+    asked: request([], { installed: installed('c 1.0.0 requested', 'b 1.0.0') }),
+    gets: ['remove c 1.0.0', 'remove b 1.0.0'],
+  },
+];
+const alternatives: Row[] = [
+  {
+    it: 'the first that is written is taken',
+    artifacts: [plain('x 1.0.0'), plain('y 1.0.0'), artifact('a 1.0.0', either({ artifact: 'y' }, { artifact: 'x' }))],
+    asked: request('a'),
+    gets: ['install y 1.0.0', 'install a 1.0.0'],
+  },
+  {
+    it: 'the next when the first cannot be had',
+    artifacts: [
+      artifact('y 1.0.0', { platform: { libc: 'musl' } }),
+      plain('x 1.0.0'),
+      artifact('a 1.0.0', either({ artifact: 'y' }, { artifact: 'z' }, { artifact: 'x' })),
+    ],
+    asked: request('a'),
+    gets: ['install x 1.0.0', 'install a 1.0.0'],
+  },
+  {
+    it: 'unless another is installed',
+    artifacts: [plain('x 1.0.0'), plain('y 1.0.0'), artifact('a 1.0.0', either({ artifact: 'y' }, { artifact: 'x' }))],
+    asked: request('a', { installed: installed('x 1.0.0') }),
+    gets: ['keep x 1.0.0', 'install a 1.0.0'],
+  },
+  {
+    it: 'or requested',
+    artifacts: [plain('x 1.0.0'), plain('y 1.0.0'), artifact('a 1.0.0', either({ artifact: 'y' }, { artifact: 'x' }))],
+    asked: request(['a', 'x']),
+    gets: ['install x 1.0.0', 'install a 1.0.0'],
+  },
+  {
+    it: 'or comes along with something else',
+    artifacts: [
+      plain('x 1.0.0'),
+      plain('y 1.0.0'),
+      artifact('a 1.0.0', either({ artifact: 'y' }, { artifact: 'x' })),
+      artifact('b 1.0.0', needs({ x: '*' })),
+    ],
+    asked: request(['a', 'b']),
+    gets: ['install x 1.0.0', 'install a 1.0.0', 'install b 1.0.0'],
+  },
+  {
+    it: 'or the gateway has it',
+    artifacts: [...java, artifact('a 1.0.0', either({ artifact: 'jvm' }, { capability: 'java', range: '>=11' }))],
+    asked: request('a', { capabilities: { java: '11' } }),
+    gets: ['install a 1.0.0'],
+  },
+  {
+    it: 'a capability is met by whoever provides it',
+    artifacts: [...java, artifact('a 1.0.0', either({ artifact: 'z' }, { capability: 'java', range: '<17' }))],
+    asked: request('a'),
+    gets: ['install jvm 11.0.0', 'install a 1.0.0'],
+  },
+];
+const arm = (label: string) => artifact(label, { platform: { os: 'linux', arch: 'arm' } });
+const compatible: Row[] = [
+  {
+    it: 'a build for a compatible architecture fits where it is declared',
+    artifacts: [arm('a 2.0.0'), plain('a 1.0.0')],
+    asked: request('a', { compatibleArchs: ['arm'] }),
+    gets: ['install a 2.0.0'],
+  },
+  {
+    it: 'and not where it is not',
+    artifacts: [arm('a 2.0.0'), plain('a 1.0.0')],
+    asked: request('a', { compatibleArchs: ['ia32'] }),
+    gets: ['install a 1.0.0'],
+  },
+  {
+    it: 'the C library must fit all the same',
+    artifacts: [artifact('a 2.0.0', { platform: { arch: 'arm', libc: 'musl' } }), plain('a 1.0.0')],
+    asked: request('a', { compatibleArchs: ['arm'] }),
+    gets: ['install a 1.0.0'],
+  },
+];
+
 const ring = [
   artifact('a 1.0.0', needs({ b: '*' })),
   artifact('b 1.0.0'),
@@ -367,7 +537,17 @@ const budgets: Row[] = [
   },
 ];
 
-for (const [topic, rows] of Object.entries({ versions, platforms, capabilities, orders, present, budgets })) {
+for (const [topic, rows] of Object.entries({
+  versions,
+  platforms,
+  compatible,
+  capabilities,
+  optional,
+  alternatives,
+  orders,
+  present,
+  budgets,
+})) {
   describe(topic, () => {
     for (const { it, artifacts, asked, gets } of rows) {
       test(it, () => assert.deepEqual(actions(artifacts, asked), gets));
@@ -386,6 +566,16 @@ test('of several builds that fit the most specific is taken', () => {
   assert.deepEqual(step?.platform, { os: 'linux', arch: 'arm64' });
   assert.ok(step);
   assert.equal(createCatalogue(builds, 1).find(step), builds[2]);
+});
+
+test('a build for the own architecture goes before one for a compatible one, those in the order declared', () => {
+  const at = (arch: string, rest: object = {}) => artifact('a 1.0.0', { platform: { os: 'linux', arch, ...rest } });
+  const archOf = (builds: readonly Artifact[], compatibleArchs: string[]) =>
+    planOf(builds, request('a', { compatibleArchs })).steps[0]?.platform.arch;
+  assert.equal(archOf([at('arm', { libc: 'glibc' }), at('arm64')], ['arm']), 'arm64');
+  assert.equal(archOf([at('arm'), artifact('a 1.0.0')], ['arm']), undefined);
+  assert.equal(archOf([at('arm'), at('armv6')], ['armv6', 'arm']), 'armv6');
+  assert.equal(archOf([at('arm'), at('armv6')], ['arm', 'armv6']), 'arm');
 });
 
 test('every reason for a shared dependency is told', () => {
@@ -408,6 +598,8 @@ test('the class key tells requests apart that may have different answers, and no
     { ...one, platform: {} },
     { ...one, upgrade: true },
     { ...one, resources: { memory: 1 } },
+    { ...one, compatibleArchs: ['arm'] },
+    { ...one, compatibleArchs: ['arm', 'ia32'] },
     { ...one, installed: installed('c 1.0.0', 'd 1.0.0 requested') },
   ].map((other) => gatewayClassKey(other));
   assert.equal(new Set([key, gatewayClassKey(one, 1), gatewayClassKey(one, 2), ...others]).size, others.length + 3);

@@ -2,10 +2,13 @@
 import type { InstallPlan, Resolution } from '@leonore/protocol';
 import type { Catalogue } from './catalogue.ts';
 import { explain, explainLimit } from './explain.ts';
-import { createPlan } from './plan.ts';
+import { createPlan, neededOf } from './plan.ts';
 import { createProblem } from './encode.ts';
+import type { Problem } from './problem.ts';
 import type { ResolveRequest } from './request.ts';
+import type { SearchResult } from './search.ts';
 import { solve } from './solve.ts';
+import { atOnce, createPacer, type PacerOptions, type Work } from './work.ts';
 
 export interface ResolveOptions {
   /** Clauses looked at, for each search; some ten million a second. */
@@ -19,12 +22,30 @@ const EXPLAIN_STEP_LIMIT = 500_000;
 /**
  * What to install, update, keep and remove so that the gateway has all the applications and all they need, or why that
  * cannot be. Of all plans it takes the one with the best version of the first application, then of the second, then of
- * what they need; best is what is installed (newest when upgrading), then newest. Pure: the same input, the same answer.
+ * what they need; best is what is installed (newest when upgrading), then newest. What is optional is added to that
+ * where it can be, and changes nothing of it. Pure: the same input, the same answer.
  */
 export function resolve(request: ResolveRequest, catalogue: Catalogue, options: ResolveOptions = {}): Resolution {
-  const { stepLimit = STEP_LIMIT } = options;
-  const problem = createProblem(request, catalogue);
-  const result = solve(problem, { stepLimit });
+  return atOnce(resolving(request, catalogue, options));
+}
+
+/** The same answer, without ever holding up the event loop for much longer than `sliceMs`. */
+export function resolveCooperatively(
+  request: ResolveRequest,
+  catalogue: Catalogue,
+  options: ResolveOptions & PacerOptions = {},
+): Promise<Resolution> {
+  return createPacer(options).run(resolving(request, catalogue, options));
+}
+
+/** The same as work, for a pacer that has more to do. */
+export function* resolving(
+  request: ResolveRequest,
+  catalogue: Catalogue,
+  { stepLimit = STEP_LIMIT }: ResolveOptions = {},
+): Work<Resolution> {
+  const problem = yield* createProblem(request, catalogue);
+  const result = yield* solveWithWishes(problem, stepLimit);
   switch (result.kind) {
     case 'model':
       return { outcome: 'plan', plan: createPlan(result.chosen, problem, request, catalogue) };
@@ -34,7 +55,7 @@ export function resolve(request: ResolveRequest, catalogue: Catalogue, options: 
       const { facts, found } = result;
       const limit = Math.min(stepLimit, EXPLAIN_STEP_LIMIT);
       const attempt = (other: ResolveRequest) => attemptPlan(other, catalogue, limit);
-      const explanation = explain({ problem, request, catalogue, facts, found }, { stepLimit: limit, attempt });
+      const explanation = yield* explain({ problem, request, catalogue, facts, found }, { stepLimit: limit, attempt });
       return { outcome: 'unsatisfiable', explanation };
     }
     default:
@@ -42,8 +63,26 @@ export function resolve(request: ResolveRequest, catalogue: Catalogue, options: 
   }
 }
 
-function attemptPlan(request: ResolveRequest, catalogue: Catalogue, stepLimit: number): InstallPlan | undefined {
-  const problem = createProblem(request, catalogue);
-  const result = solve(problem, { stepLimit });
+/**
+ * First all that is needed, then what can be added to exactly that. A search may choose what nobody turns out to need;
+ * as that could stand in the way of a wish, it is gone over again until there is none. Past the limit wishes stay open.
+ */
+function* solveWithWishes(problem: Problem, stepLimit: number): Work<SearchResult> {
+  let result = yield* solve(problem, { stepLimit });
+  while (result.kind === 'model') {
+    const needed = neededOf(result.chosen, problem);
+    const wished = needed.some((one) => (problem.wishes[one] ?? []).length > 0);
+    if (!wished) break;
+    const more = yield* solve(problem, { stepLimit, extend: needed });
+    if (more.kind !== 'model') break;
+    result = more;
+    if (neededOf(more.chosen, problem).length === needed.length) break;
+  }
+  return result;
+}
+
+function* attemptPlan(request: ResolveRequest, catalogue: Catalogue, stepLimit: number): Work<InstallPlan | undefined> {
+  const problem = yield* createProblem(request, catalogue);
+  const result = yield* solveWithWishes(problem, stepLimit);
   return result.kind === 'model' ? createPlan(result.chosen, problem, request, catalogue) : undefined;
 }

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { no, search, yes, type Clause, type SearchInput, type SearchState } from './search.ts';
+import { no, search as searching, yes, type Clause, type SearchInput, type SearchState } from './search.ts';
+import { atOnce } from './work.ts';
 
 const VARIABLES = 8;
 const GROUPS = [
@@ -13,6 +14,8 @@ const literal = fc.nat(VARIABLES * 2 - 1).map((index) => index + 2);
 const clauses = fc
   .array(fc.uniqueArray(literal, { minLength: 1, maxLength: 4, selector: (one) => one >> 1 }), { maxLength: 30 })
   .map((lists): Clause[] => lists.map((literals, fact) => ({ literals, facts: [fact] })));
+
+const search = (input: SearchInput) => atOnce(searching(input));
 
 /** Decides the variables in their order, true first. */
 function inputOf(list: readonly Clause[], rest: Partial<SearchInput> = {}): SearchInput {

@@ -9,6 +9,7 @@
  * Literals: variable v is 2v when true and 2v+1 when false; `literal ^ 1` is the opposite. Variables count from 1.
  * Each clause names the facts it stands on and each learned clause the clauses it came from, so "no" comes with reasons.
  */
+import { STEPS_PER_PIECE, type Work } from './work.ts';
 
 export interface Clause {
   readonly literals: readonly number[];
@@ -62,7 +63,8 @@ interface Node {
   readonly from: readonly Node[];
 }
 
-export function search(input: SearchInput): SearchResult {
+/** Pauses after each decision and conflict, and in long chains of consequences. */
+export function* search(input: SearchInput): Work<SearchResult> {
   const { variables, groups, stepLimit } = input;
   const values = new Int8Array(variables + 1);
   const levels = new Int32Array(variables + 1);
@@ -77,6 +79,7 @@ export function search(input: SearchInput): SearchResult {
   const state: SearchState = { value: (variable) => values[variable] as number, chosen };
   let next = 0;
   let steps = 0;
+  let stepsTold = 0;
 
   /** 1 true, -1 false, 0 open. */
   function truth(literal: number): number {
@@ -119,9 +122,16 @@ export function search(input: SearchInput): SearchResult {
     next = start;
   }
 
-  /** Draws every consequence; the clause that became false, when one did. */
+  /** What was done since it was told last. */
+  function stepsDone(): number {
+    const done = steps - stepsTold;
+    stepsTold = steps;
+    return done;
+  }
+
+  /** Draws consequences, all of them unless it is time for a pause; the clause that became false, when one did. */
   function propagate(): Node | undefined {
-    while (next < trail.length) {
+    while (next < trail.length && steps - stepsTold < STEPS_PER_PIECE) {
       const literal = trail[next++] as number;
       const conflict = (literal & 1 ? undefined : propagateGroup(variableOf(literal))) ?? propagateWatches(literal ^ 1);
       if (conflict) return conflict;
@@ -258,6 +268,7 @@ export function search(input: SearchInput): SearchResult {
     const node = nodeOf(clause);
     attach(node);
     steps++;
+    if (steps - stepsTold >= STEPS_PER_PIECE) yield stepsDone();
     const only = node.literals.length === 1 ? (node.literals[0] as number) : undefined;
     if (only === undefined) continue;
     if (truth(only) === -1) return reasonsOf(node);
@@ -266,6 +277,9 @@ export function search(input: SearchInput): SearchResult {
 
   for (;;) {
     let conflict = propagate();
+    if (steps > stepLimit) return { kind: 'limit', steps };
+    yield stepsDone();
+    if (!conflict && next < trail.length) continue;
     if (!conflict) {
       const broken = input.check(state);
       if (broken) conflict = nodeOf(broken);
@@ -288,7 +302,6 @@ export function search(input: SearchInput): SearchResult {
       if (!recover(conflict)) return reasonsOf(conflict);
       steps += conflict.literals.length;
     }
-    if (steps > stepLimit) return { kind: 'limit', steps };
   }
 }
 

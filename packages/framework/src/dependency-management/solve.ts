@@ -3,33 +3,36 @@ import { overspent } from './budget.ts';
 import { orderOf } from './order.ts';
 import type { Demand, Need, Problem } from './problem.ts';
 import { no, search, yes, type Clause, type SearchResult, type SearchState } from './search.ts';
+import type { Work } from './work.ts';
 
 export interface SolveOptions {
   readonly stepLimit: number;
   /** Facts in force; absent = all. */
   readonly facts?: ReadonlySet<number>;
+  /** Candidates that are there in any case; what they wish for is added where it can be had. */
+  readonly extend?: readonly number[];
 }
 
-/** The variables chosen (demands among them), or the facts that leave no answer. */
-export function solve(problem: Problem, { stepLimit, facts }: SolveOptions): SearchResult {
+/** The variables chosen (demands among them), or the facts that leave no answer. Wishes count only when extending. */
+export function solve(problem: Problem, { stepLimit, facts, extend }: SolveOptions): Work<SearchResult> {
   const inForce = (fact: number): boolean => facts?.has(fact) ?? true;
   const { demands, versions, roots, cycleFact } = problem;
   const count = problem.candidates.length - 1;
   const budgets = problem.budgets.filter(({ fact, weights }) => inForce(fact) && weights.some((weight) => weight > 0));
+  const fixed = (extend ?? []).map((candidate): Clause => ({ literals: [yes(candidate)], facts: [] }));
   const rootDemands = roots.filter(({ fact }) => inForce(fact)).map(({ demand }) => demand);
 
-  const needsOf = (variable: number): readonly Need[] => {
-    const needs = problem.needs[variable] ?? [];
-    return facts ? needs.filter(({ fact }) => facts.has(fact)) : needs;
-  };
+  /** What nothing could ever meet is no question of order: its own facts forbid it, or they are not in force. */
+  const needsOf = (variable: number): readonly Need[] =>
+    (problem.needs[variable] ?? []).filter(({ fact, demand }) => inForce(fact) && demand.candidates.length > 0);
 
-  /** What was requested in its order, then what that needs, nearest first, and capabilities last: others may bring them along. */
+  /** What was requested in its order, then what that needs, nearest first, and what leaves a choice of artifacts last: others may bring it along. */
   function decide(state: SearchState): number {
     for (const demand of rootDemands) {
       const literal = openIn(demand, state);
       if (literal !== 0) return literal;
     }
-    for (const kind of ['artifact', 'capability'] as const) {
+    for (const kind of ['artifact', 'capability', 'any-of'] as const) {
       for (const variable of state.chosen) {
         const demand = variable > count ? demands.get(variable) : undefined;
         const literal = demand?.kind === kind ? openIn(demand, state) : 0;
@@ -51,13 +54,25 @@ export function solve(problem: Problem, { stepLimit, facts }: SolveOptions): Sea
     if (!inForce(cycleFact)) return 'accept';
     const chosen = new Set(state.chosen.filter((variable) => variable <= count));
     const order = orderOf(chosen, needsOf);
-    return order.kind === 'ordered' ? 'accept' : breakUp(order.members, problem, state);
+    if (order.kind === 'stuck') return breakUp(order.members, problem, state);
+    return (extend && openWish(state)) || 'accept';
+  }
+
+  /** All that is needed is there and in order: what comes now can only be added. */
+  function openWish(state: SearchState): number {
+    for (const variable of state.chosen) {
+      for (const wish of problem.wishes[variable] ?? []) {
+        const literal = openIn(wish, state);
+        if (literal !== 0) return literal;
+      }
+    }
+    return 0;
   }
 
   return search({
     variables: problem.variables,
     groups: [...versions.values()],
-    clauses: facts ? clausesOf(problem, facts) : problem.clauses,
+    clauses: [...fixed, ...(facts ? clausesOf(problem, facts) : problem.clauses)],
     decide,
     check,
     complete,
@@ -72,7 +87,7 @@ export function clausesOf({ clauses, roots, needs, links }: Problem, facts: Read
     if (!facts.has(fact)) return;
     const link = links.get(fact);
     if (link) reached.add(link.variable);
-    for (const one of [demand, ...(link?.demand ? [link.demand] : [])]) {
+    for (const one of link ? [demand, link.demand] : [demand]) {
       reached.add(one.variable);
       for (const candidate of one.candidates) reached.add(candidate);
     }
@@ -87,7 +102,7 @@ export function clausesOf({ clauses, roots, needs, links }: Problem, facts: Read
 }
 
 /** The best candidate still open, 0 when one is chosen already. */
-function openIn(demand: Demand, state: SearchState): number {
+function openIn(demand: Pick<Demand, 'candidates'>, state: SearchState): number {
   let best = 0;
   for (const candidate of demand.candidates) {
     const value = state.value(candidate);

@@ -3,9 +3,10 @@ import type { ApplicationRequest, ArtifactName, InstallPlan, PlanStep } from '@l
 import type { Catalogue } from './catalogue.ts';
 import type { ResolveRequest } from './request.ts';
 import { list, nearNames } from './wording.ts';
+import type { Work } from './work.ts';
 
 /** Plans another request, to see whether it would do. */
-export type Attempt = (request: ResolveRequest) => InstallPlan | undefined;
+export type Attempt = (request: ResolveRequest) => Work<InstallPlan | undefined>;
 
 interface Alternative {
   readonly applications: readonly ApplicationRequest[];
@@ -19,19 +20,19 @@ const MOST_ATTEMPTS = 8;
  * In words, best first. `positions` are those of the applications that cannot be had (together). Changing one of them
  * comes first, then changing them all, then leaving one out; what works ends the list of what is tried.
  */
-export function suggest(
+export function* suggest(
   positions: readonly number[],
   request: ResolveRequest,
   catalogue: Catalogue,
   attempt: Attempt,
-): string[] {
+): Work<string[]> {
   let left = MOST_ATTEMPTS;
   const stages = [changeOne, changeAll, leaveOneOut];
   for (const stage of stages) {
     const suggestions = new Set<string>();
     for (const { applications, words } of stage(positions, request.applications, catalogue)) {
       if (left-- <= 0) break;
-      const plan = attempt({ ...request, applications });
+      const plan = yield* attempt({ ...request, applications });
       if (plan) suggestions.add(words(plan));
     }
     if (suggestions.size > 0) return [...suggestions];

@@ -1,6 +1,6 @@
 /** Small pieces of the sentences: lists, sets of versions, platforms, amounts, names that are nearly right. */
-import { type Artifact, platformKey, type Platform } from '@leonore/protocol';
-import { PLATFORM_KEYS } from './catalogue.ts';
+import { type Alternative, type Artifact, platformKey, type Platform } from '@leonore/protocol';
+import { fitsPlatform, PLATFORM_KEYS, type Runs } from './catalogue.ts';
 import type { Candidate } from './candidates.ts';
 
 const SHOWN = 4;
@@ -50,28 +50,38 @@ export function withRange(name: string, range: string): string {
   return range.trim() === '*' || range.trim() === '' ? name : `${name} ${range}`;
 }
 
+/** `jvm >=17 or java >=17`. */
+export function alternativesText(alternatives: readonly Alternative[]): string {
+  const texts = alternatives.map(({ artifact, capability, range }) => withRange(artifact ?? capability ?? '', range));
+  return [...new Set(texts)].join(' or ');
+}
+
 /** What the builds need and what the gateway has instead. */
 export function platformMismatch(
   builds: readonly Artifact[],
-  gateway: Platform,
+  { platform: gateway, compatibleArchs = [] }: Runs,
   several: boolean,
 ): { readonly needs: string; readonly has: string } {
   const platforms = [...new Map(builds.map(({ manifest }) => [platformKey(manifest.platform), manifest.platform]))];
   const names = platforms.map(([key]) => key).toSorted();
   const differing = PLATFORM_KEYS.filter((key) =>
-    platforms.some(([, platform]) => platform[key] !== undefined && platform[key] !== gateway[key]),
+    platforms.some(([, platform]) => !fitsPlatform({ [key]: platform[key] }, { platform: gateway, compatibleArchs })),
   );
   const [only] = differing;
   const values = new Set(platforms.map(([, platform]) => (only === undefined ? undefined : platform[only])));
   if (differing.length === 1 && only !== undefined && values.size === 1) {
-    const has = gateway[only] === undefined ? `names no ${only}` : `has ${gateway[only]}`;
+    const also = only === 'arch' && compatibleArchs.length > 0 ? ` (and runs ${list(compatibleArchs)})` : '';
+    const has = gateway[only] === undefined ? `names no ${only}` : `has ${gateway[only]}${also}`;
     const [value] = values;
     const more = platforms.some(([, platform]) => Object.keys(platform).length > 1)
       ? ` (built for ${list(names)})`
       : '';
     return { needs: `${several ? 'need' : 'needs'} ${only} ${value}${more}`, has };
   }
-  return { needs: `${several ? 'are' : 'is'} built only for ${list(names)}`, has: `is ${platformKey(gateway)}` };
+  return {
+    needs: `${several ? 'are' : 'is'} built only for ${list(names)}`,
+    has: `is ${platformKey(gateway)}${compatibleArchs.length > 0 ? ` (and runs ${list(compatibleArchs)})` : ''}`,
+  };
 }
 
 /** Of the names those that are a slip of the pen away, nearest first. */

@@ -7,3 +7,4 @@ export {
   type PackageManagement,
   type PackageManagementOptions,
 } from './package-management.ts';
+export { createStaleUploadWatch } from './stale-uploads.ts';

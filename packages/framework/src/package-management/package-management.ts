@@ -45,6 +45,10 @@ export function createPackageManagement(
   const { repositories, blobs, now } = deps;
   /** Segments that a publication is working on: a failing one beside it must not take them away. */
   const inUse = new Map<Sha256, number>();
+  /** Segments that are being taken away: a publication that names one waits, and finds it missing. */
+  const dropping = new Map<Sha256, Promise<void>>();
+  /** What came by upload and is no build's yet. Nothing else is ever taken away: pieces of packages are blobs too. */
+  const uploaded = new Set<Sha256>();
 
   async function uploadStatus(sha256: Sha256): Promise<UploadStatus> {
     const status = await blobs.uploadStatus(sha256);
@@ -57,9 +61,18 @@ export function createPackageManagement(
   /** Takes away segments that no build uses, so that a refused publication leaves nothing behind. */
   async function dropUnused(segments: readonly Segment[]): Promise<void> {
     for (const { sha256 } of segments) {
-      if (inUse.has(sha256) || (await repositories.read.artifacts.usesSegment(sha256))) continue;
-      await blobs.remove(sha256);
+      if (!uploaded.has(sha256) || inUse.has(sha256) || dropping.has(sha256)) continue;
+      const dropped = drop(sha256).finally(() => dropping.delete(sha256));
+      dropping.set(sha256, dropped);
+      await dropped;
     }
+  }
+
+  async function drop(sha256: Sha256): Promise<void> {
+    const used = await repositories.read.artifacts.usesSegment(sha256);
+    if (inUse.has(sha256)) return;
+    uploaded.delete(sha256);
+    if (!used) await blobs.remove(sha256);
   }
 
   async function existingBuild(tenant: Tenant, manifest: ArtifactManifest): Promise<Artifact | undefined> {
@@ -125,7 +138,10 @@ export function createPackageManagement(
       publishedAt: now(),
     };
     const outcome = await repositories.write((tx) => tx.artifacts.insert(tenant, artifact, contents.files));
-    if (outcome === 'created') return { artifact, created: true };
+    if (outcome === 'created') {
+      for (const { sha256 } of segments) uploaded.delete(sha256);
+      return { artifact, created: true };
+    }
     const existing = await existingBuild(tenant, manifest);
     if (outcome === 'same' && existing) {
       await dropUnusedAlternatives(existing, segments);
@@ -171,13 +187,16 @@ export function createPackageManagement(
     },
     uploadStatus,
     async appendUpload(sha256, offset, bytes) {
-      const { size } = await uploadStatus(sha256);
-      return { sha256, size, ...(await blobs.appendUpload(sha256, offset, bytes)) };
+      const before = await uploadStatus(sha256);
+      const after = await blobs.appendUpload(sha256, offset, bytes);
+      if (after.complete && !before.complete) uploaded.add(sha256);
+      return { sha256, size: before.size, ...after };
     },
     async publish(tenant, request) {
       for (const segment of request.segments) hold(segment.sha256);
       let failed = true;
       try {
+        for (const { sha256 } of request.segments) await dropping.get(sha256);
         const result = await publishChecked(tenant, request);
         failed = false;
         return result;

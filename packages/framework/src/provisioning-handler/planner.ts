@@ -12,14 +12,18 @@ import {
   type Tenant,
 } from '@leonore/protocol';
 import {
-  createCatalogue,
+  createAnswers,
+  createPacer,
   gatewayClassKey,
-  resolve,
+  updatingCatalogue,
+  type Answer,
+  type Answers,
+  type AnswersOptions,
   type Catalogue,
   type ResolveRequest,
 } from '../dependency-management/mod.ts';
 import type { PackageBuilder } from '../package-builder/mod.ts';
-import type { GatewayRecord, PackageRecord, Repositories } from '../repositories/mod.ts';
+import type { ArtifactRepository, GatewayRecord, PackageRecord } from '../repositories/mod.ts';
 import { wantedApplications, type RolloutChange } from './wanted.ts';
 
 export type ClassPlan =
@@ -32,6 +36,8 @@ export interface Planner {
   plan(tenant: Tenant, gateway: GatewayRecord, change: RolloutChange): Promise<ClassPlan>;
   /** The answer without building anything. */
   resolve(tenant: Tenant, gateway: GatewayRecord, change: RolloutChange): Promise<Resolution>;
+  /** Every published build as it is now. */
+  catalogue(tenant: Tenant): Promise<Catalogue>;
   /** What a plan depends on: as long as it stays the same, so does the gateway's plan. */
   classKey(gateway: GatewayRecord, change: RolloutChange): string;
   /** False when a component of the package was withdrawn since. */
@@ -39,12 +45,19 @@ export interface Planner {
 }
 
 export function createPlanner(
-  deps: { repositories: Repositories; builder: PackageBuilder },
-  options: { keptPlans: number },
+  deps: {
+    repositories: { readonly read: { readonly artifacts: Pick<ArtifactRepository, 'all' | 'revision'> } };
+    builder: Pick<PackageBuilder, 'build'>;
+  },
+  options: { keptPlans: number } & Pick<AnswersOptions, 'onSolve'>,
 ): Planner {
   const { repositories, builder } = deps;
+  // One for all that is long, so that together it takes no longer turns than one of them.
+  const pacer = createPacer();
+  const answers: Answers = createAnswers({ ...options, keep: options.keptPlans, pacer });
   const catalogues = new Map<Tenant, { revision: number; catalogue: Promise<Loaded> }>();
-  const plans = new Map<string, Promise<ClassPlan>>();
+  /** Good for as long as the answer it was made of. */
+  const plans = new Map<string, { readonly answer: Answer; readonly plan: Promise<ClassPlan> }>();
 
   interface Loaded {
     readonly catalogue: Catalogue;
@@ -55,17 +68,18 @@ export function createPlanner(
     const revision = await repositories.read.artifacts.revision(tenant);
     const known = catalogues.get(tenant);
     if (known?.revision === revision) return { ...(await known.catalogue), revision };
-    const catalogue = read(tenant, revision);
+    const catalogue = read(tenant, revision, known?.catalogue);
     catalogues.set(tenant, { revision, catalogue });
-    catalogue.catch(() => catalogues.delete(tenant));
+    catalogue.catch(() => catalogues.get(tenant)?.catalogue === catalogue && catalogues.delete(tenant));
     return { ...(await catalogue), revision };
   }
 
-  async function read(tenant: Tenant, revision: number): Promise<Loaded> {
+  async function read(tenant: Tenant, revision: number, last: Promise<Loaded> | undefined): Promise<Loaded> {
+    const before = await last?.catch(() => undefined);
     const artifacts = await repositories.read.artifacts.all(tenant);
     const withdrawn = artifacts.filter((artifact) => artifact.withdrawnAt !== undefined);
     return {
-      catalogue: createCatalogue(artifacts, revision),
+      catalogue: await pacer.run(updatingCatalogue(before?.catalogue, artifacts, revision)),
       withdrawn: new Set(withdrawn.map(({ manifest }) => `${manifest.name}@${manifest.version}`)),
     };
   }
@@ -75,9 +89,9 @@ export function createPlanner(
     gateway: GatewayRecord,
     request: ResolveRequest,
     classKey: string,
+    { resolution }: Answer,
+    catalogue: Catalogue,
   ): Promise<ClassPlan> {
-    const { catalogue } = await load(tenant);
-    const resolution = resolve(request, catalogue);
     if (resolution.outcome === 'unsatisfiable')
       return { kind: 'blocked', classKey, explanation: resolution.explanation };
     const { plan } = resolution;
@@ -98,31 +112,36 @@ export function createPlanner(
     }
   }
 
-  const classKeyOf = (gateway: GatewayRecord, request: ResolveRequest) =>
-    `${gatewayClassKey(request)}/${gateway.profile.encodings.join('+')}`;
+  const withEncodings = (requestKey: string, { profile }: GatewayRecord) =>
+    `${requestKey}/${profile.encodings.join('+')}`;
 
   return {
     async plan(tenant, gateway, change) {
       const request = resolveRequest(gateway, change);
-      const classKey = classKeyOf(gateway, request);
-      const { revision } = await load(tenant);
-      const key = `${tenant}/${revision}/${classKey}`;
+      const requestKey = gatewayClassKey(request);
+      const classKey = withEncodings(requestKey, gateway);
+      const { catalogue } = await load(tenant);
+      const answer = await answers.find(`${tenant}/${requestKey}`, request, catalogue);
+      const key = `${tenant}/${classKey}`;
       const known = plans.get(key);
-      if (known) return known;
-      const made = makePlan(tenant, gateway, request, classKey);
+      if (known?.answer === answer) return known.plan;
+      const made = { answer, plan: makePlan(tenant, gateway, request, classKey, answer, catalogue) };
+      plans.delete(key);
       plans.set(key, made);
-      made.catch(() => plans.delete(key));
+      made.plan.catch(() => plans.get(key) === made && plans.delete(key));
       for (const oldest of plans.keys()) {
         if (plans.size <= options.keptPlans) break;
         plans.delete(oldest);
       }
-      return made;
+      return made.plan;
     },
     async resolve(tenant, gateway, change) {
+      const request = resolveRequest(gateway, change);
       const { catalogue } = await load(tenant);
-      return resolve(resolveRequest(gateway, change), catalogue);
+      return (await answers.find(`${tenant}/${gatewayClassKey(request)}`, request, catalogue)).resolution;
     },
-    classKey: (gateway, change) => classKeyOf(gateway, resolveRequest(gateway, change)),
+    catalogue: async (tenant) => (await load(tenant)).catalogue,
+    classKey: (gateway, change) => withEncodings(gatewayClassKey(resolveRequest(gateway, change)), gateway),
     async stillOffered(tenant, record) {
       const { withdrawn } = await load(tenant);
       return !record.summary.components.some(({ name, version }) => withdrawn.has(`${name}@${version}`));
@@ -134,6 +153,7 @@ function resolveRequest(gateway: GatewayRecord, change: RolloutChange): ResolveR
   const { profile } = gateway;
   return {
     platform: platformOf(profile),
+    compatibleArchs: compatibleArchsOf(profile),
     capabilities: profile.capabilities,
     resources: resourcesOf(profile),
     applications: wantedApplications(gateway, change),
@@ -143,11 +163,16 @@ function resolveRequest(gateway: GatewayRecord, change: RolloutChange): ResolveR
 }
 
 /** A word that no build can be published for says nothing: such a gateway gets what runs anywhere. */
-function platformOf({ os, arch, libc }: GatewayProfile): ResolveRequest['platform'] {
+export function platformOf({ os, arch, libc }: GatewayProfile): ResolveRequest['platform'] {
   const known = Object.entries({ os, arch, libc }).filter(
     ([key, word]) => word !== undefined && platformSchema.safeParse({ [key]: word }).success,
   );
   return platformSchema.parse(Object.fromEntries(known));
+}
+
+function compatibleArchsOf({ arch, compatibleArchs = [] }: GatewayProfile): readonly string[] {
+  const known = compatibleArchs.filter((word) => platformSchema.safeParse({ arch: word }).success);
+  return [...new Set(known)].filter((word) => word !== arch);
 }
 
 /** Rounded down to a power of two, so that gateways of a kind stay one class though each has a little more or less free. */

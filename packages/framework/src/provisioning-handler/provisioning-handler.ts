@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   LeonoreError,
   type ApplicationRequest,
+  type ExplainClassesAnswer,
   type GatewayId,
   type Page,
   type Resolution,
@@ -14,7 +16,9 @@ import type { EventBus } from '../events/mod.ts';
 import type { GatewayPush, GatewayTasks } from '../gateway-handler/mod.ts';
 import type { GatewayChange, GatewayManagement } from '../gateway-management/mod.ts';
 import type { PackageBuilder } from '../package-builder/mod.ts';
-import type { PageQuery, Repositories, RolloutRecord, TaskRecord } from '../repositories/mod.ts';
+import type { PageQuery, Repositories, TaskRecord } from '../repositories/mod.ts';
+import { type ArtifactGraph, createArtifactGraph } from './artifact-graph.ts';
+import { createClassExplanation } from './class-explanation.ts';
 import { createDeadlineWatch } from './deadlines.ts';
 import { createPlanner } from './planner.ts';
 import { presentTask } from './presentation.ts';
@@ -23,13 +27,15 @@ import { createRolloutPlanning } from './rollout-planning.ts';
 import { createRollouts, type Rollouts } from './rollouts.ts';
 import { createPullStrategy, createPushStrategy } from './strategies/mod.ts';
 import { createTasks } from './tasks.ts';
-import { NO_CHANGE } from './wanted.ts';
+import { createTurns } from './turns.ts';
 
 export interface ProvisioningOptions {
   /** How often deadlines are looked at, milliseconds. */
   readonly deadlineIntervalMs: number;
   /** How soon after a change a rollout's whole is looked at, milliseconds. */
   readonly progressIntervalMs: number;
+  /** Time until planning that failed (a full disk, a database that is away) is tried again, milliseconds. */
+  readonly planningRetryMs: number;
   /** Plans of gateway classes that are kept in memory. */
   readonly keptPlans: number;
 }
@@ -38,7 +44,7 @@ export interface ProvisioningHandler extends AsyncDisposable {
   readonly rollouts: Rollouts;
   /** What gateways do with their tasks. */
   readonly gatewayTasks: GatewayTasks;
-  /** Takes up what an earlier run of the node left: unfinished planning, rollouts whose tasks have all ended. */
+  /** Takes up what an earlier run of the node left: unfinished planning and aborts, rollouts whose tasks have all ended. */
   start(): Promise<void>;
   /** A gateway is connected and listens: what waits for it is pushed. */
   gatewayReady(tenant: Tenant, gateway: GatewayId): void;
@@ -48,6 +54,15 @@ export interface ProvisioningHandler extends AsyncDisposable {
     applications: readonly ApplicationRequest[],
     upgrade: boolean,
   ): Promise<Resolution>;
+  /** The same for each class of the gateways selected, one solution each. @throws selector.* */
+  explainClasses(
+    tenant: Tenant,
+    selector: string,
+    applications: readonly ApplicationRequest[],
+    upgrade: boolean,
+  ): Promise<ExplainClassesAnswer>;
+  /** Who runs, wants and needs an artifact; what it brings in. */
+  readonly graph: ArtifactGraph;
   /** The task that the gateway works on, or that waits for it. */
   currentTask(tenant: Tenant, gateway: GatewayId): Promise<Task | undefined>;
   /** @throws task.unknown */
@@ -76,14 +91,18 @@ export function createProvisioningHandler(
   options: ProvisioningOptions,
 ): ProvisioningHandler {
   const { repositories, gateways, onError } = deps;
+  const { activeTasks } = repositories.read.rollouts;
   const stopping = new AbortController();
   const background = new Set<Promise<void>>();
-  /** Rollouts whose tasks are being made. */
-  const plannings = new Map<string, Promise<void>>();
+  /** One planning at a time, in the order of the rollouts: for each gateway the task of the older one comes first. */
+  const plannings = createTurns();
+  /** One change of a gateway at a time. */
+  const changes = createTurns();
 
   const planner = createPlanner(deps, { keptPlans: options.keptPlans });
+  const explainClasses = createClassExplanation({ repositories, planner });
   const progress = createProgress(deps, { intervalMs: options.progressIntervalMs });
-  const tasks = createTasks({ ...deps, planner, listener: { changed: taskChanged } });
+  const tasks = createTasks({ ...deps, planner, listener: { changed: taskChanged, canceling: taskCanceling } });
   const deadlines = createDeadlineWatch({ ...deps, tasks }, { intervalMs: options.deadlineIntervalMs });
   const pull = createPullStrategy();
   const push = createPushStrategy({ push: deps.push, tasks });
@@ -92,11 +111,13 @@ export function createProvisioningHandler(
     ...deps,
     planning,
     tasks,
-    startPlanning: (tenant, rollout) => inBackground(plan(tenant, rollout)),
-    release,
+    startPlanning: (tenant, id) => inBackground(plan(tenant, id)),
+    release: (tenant, id) => inBackground(release(tenant, id)),
     touch: progress.touch,
   });
-  gateways.onChange((change) => inBackground(gatewayChanged(change)));
+  gateways.onChange((change) =>
+    inBackground(changes.take(`${change.tenant}/${change.id}`, () => gatewayChanged(change))),
+  );
 
   function inBackground(work: Promise<void>): void {
     const guarded = work
@@ -107,14 +128,15 @@ export function createProvisioningHandler(
     background.add(guarded);
   }
 
-  function plan(tenant: Tenant, rollout: RolloutRecord): Promise<void> {
-    const key = `${tenant}/${rollout.id}`;
-    const running = planning.run(tenant, rollout, stopping.signal).finally(() => {
-      plannings.delete(key);
-      progress.touch(tenant, rollout.id);
-    });
-    plannings.set(key, running);
-    return running;
+  async function plan(tenant: Tenant, id: RolloutId): Promise<void> {
+    try {
+      await plannings.take(tenant, () => planning.run(tenant, id, stopping.signal));
+    } catch (error) {
+      if (stopping.signal.aborted) return;
+      onError(error);
+      inBackground(sleep(options.planningRetryMs, undefined, { signal: stopping.signal }).then(() => plan(tenant, id)));
+    }
+    progress.touch(tenant, id);
   }
 
   /** Both ways hear of it: a poll that is held open is answered, a connected gateway gets its push. */
@@ -137,15 +159,16 @@ export function createProvisioningHandler(
   function taskChanged(tenant: Tenant, task: TaskRecord): void {
     progress.touch(tenant, task.rollout);
     if (task.endedAt !== undefined) inBackground(offerNext(tenant, task.gateway));
-    else if (task.canceling) {
-      inBackground(pull.cancel(tenant, task.gateway, task.id));
-      inBackground(push.cancel(tenant, task.gateway, task.id));
-    }
+  }
+
+  function taskCanceling(tenant: Tenant, task: TaskRecord): void {
+    inBackground(pull.cancel(tenant, task.gateway, task.id));
+    inBackground(push.cancel(tenant, task.gateway, task.id));
   }
 
   /** The gateway has finished a task; another one may have waited behind it. */
   async function offerNext(tenant: Tenant, gateway: GatewayId): Promise<void> {
-    const [next] = await repositories.read.rollouts.activeTasks(tenant, gateway);
+    const [next] = await activeTasks(tenant, gateway);
     if (next) await offer(tenant, gateway, next.strategy);
   }
 
@@ -172,23 +195,30 @@ export function createProvisioningHandler(
       });
       return;
     }
-    if (kind === 'removed') return cancelAll(tenant, id);
+    if (kind === 'removed') {
+      await cancelAll(tenant, id);
+      // Planning that read of it before it was removed may have made it a task since.
+      await plannings.settled(tenant);
+      return cancelAll(tenant, id);
+    }
     const gateway = await repositories.read.gateways.find(tenant, id);
     if (!gateway) return;
-    for (const { tenant: owner, rollout } of await repositories.read.rollouts.inStates(['running'])) {
-      if (owner !== tenant) continue;
-      // Planning may have gone past this gateway before it came; what it did not miss has a task by then.
-      await plannings.get(`${tenant}/${rollout.id}`);
-      const planned = await repositories.read.rollouts.find(tenant, rollout.id);
-      if (planned?.state === 'running' && planned.planned) await planning.join(tenant, planned, gateway);
+    // Planning may have gone past this gateway before it came; what it did not miss has a task by then.
+    await plannings.settled(tenant);
+    for (const { tenant: owner, rollout } of await repositories.read.rollouts.inStates(['running', 'paused'])) {
+      if (owner === tenant) await planning.join(tenant, rollout, gateway);
     }
     if (installedChanged) await repair(tenant, id);
   }
 
   async function cancelAll(tenant: Tenant, gateway: GatewayId): Promise<void> {
-    for (const task of await repositories.read.rollouts.activeTasks(tenant, gateway)) {
-      await tasks.end(tenant, task, 'canceled', 'the gateway was removed');
-    }
+    // A last report may move a task under our hands: then it is asked for again.
+    for (
+      let active = await activeTasks(tenant, gateway);
+      active.length > 0;
+      active = await activeTasks(tenant, gateway)
+    )
+      for (const task of active) await tasks.end(tenant, task, 'canceled', 'the gateway was removed');
   }
 
   /**
@@ -203,7 +233,7 @@ export function createProvisioningHandler(
       (found, { rollout }) => (found === undefined || rollout > found ? rollout : found),
       undefined,
     );
-    if (newest === undefined || (await planner.plan(tenant, gateway, NO_CHANGE)).kind !== 'package') return;
+    if (newest === undefined) return;
     const rollout = await repositories.read.rollouts.find(tenant, newest);
     if (rollout) await planning.repair(tenant, rollout, gateway);
   }
@@ -216,7 +246,11 @@ export function createProvisioningHandler(
     async start() {
       for (const { tenant, rollout } of await repositories.read.rollouts.inStates(['running', 'paused'])) {
         if (rollout.planned) progress.touch(tenant, rollout.id);
-        else inBackground(plan(tenant, rollout));
+        else inBackground(plan(tenant, rollout.id));
+      }
+      for (const { tenant, rollout } of await repositories.read.rollouts.inStates(['aborted'])) {
+        if (await repositories.read.rollouts.hasActiveTasks(tenant, rollout.id))
+          inBackground(rollouts.finishAbort(tenant, rollout.id));
       }
     },
     gatewayReady: (tenant, gateway) => inBackground(offerNextPush(tenant, gateway)),
@@ -224,8 +258,11 @@ export function createProvisioningHandler(
       const gateway = await gateways.get(tenant, id);
       return planner.resolve(tenant, gateway, { applications, remove: [], upgrade });
     },
+    explainClasses: (tenant, selector, applications, upgrade) =>
+      explainClasses(tenant, selector, { applications, remove: [], upgrade }),
+    graph: createArtifactGraph({ repositories, planner }),
     async currentTask(tenant, gateway) {
-      const [task] = await repositories.read.rollouts.activeTasks(tenant, gateway);
+      const [task] = await activeTasks(tenant, gateway);
       return task && presentTask(task);
     },
     async task(tenant, id) {
@@ -244,15 +281,15 @@ export function createProvisioningHandler(
     },
     async [Symbol.asyncDispose]() {
       stopping.abort();
-      await Promise.allSettled(background);
       await deadlines[Symbol.asyncDispose]();
+      while (background.size > 0) await Promise.allSettled(background);
       await progress[Symbol.asyncDispose]();
     },
   };
 
   /** At a (re)connection: unless its rollout asked for pull only, what waits for the gateway is pushed. */
   async function offerNextPush(tenant: Tenant, gateway: GatewayId): Promise<void> {
-    const [next] = await repositories.read.rollouts.activeTasks(tenant, gateway);
+    const [next] = await activeTasks(tenant, gateway);
     if (!next) return;
     const rollout = await repositories.read.rollouts.find(tenant, next.rollout);
     if (rollout && rollout.strategy !== 'pull') await push.offer(tenant, gateway);

@@ -8,6 +8,7 @@ import {
   parseSelector,
   type Explanation,
   type GatewayId,
+  type RolloutId,
   type Selector,
   type Tenant,
 } from '@leonore/protocol';
@@ -21,15 +22,16 @@ import type {
 } from '../repositories/mod.ts';
 import type { ClassPlan, Planner } from './planner.ts';
 import { chooseStrategy } from './strategies/mod.ts';
-import { deadline, type Tasks } from './tasks.ts';
-import { supersedes } from './wanted.ts';
+import { deadline } from './task-moves.ts';
+import type { Tasks } from './tasks.ts';
+import { NO_CHANGE, supersedes } from './wanted.ts';
 
 const PAGE = 500;
 const MAX_BLOCKERS = 20;
 
 export interface RolloutPlanning {
-  /** Goes on from where the rollout's planning stands, to its end or until the signal stops it. */
-  run(tenant: Tenant, rollout: RolloutRecord, signal: AbortSignal): Promise<void>;
+  /** Goes on from where the rollout's planning stands, to its end or until the signal stops it. One run at a time. */
+  run(tenant: Tenant, id: RolloutId, signal: AbortSignal): Promise<void>;
   /** Takes in gateways that came to match a running rollout after it began. */
   join(tenant: Tenant, rollout: RolloutRecord, gateway: GatewayRecord): Promise<void>;
   /** A new task that brings back what the gateway shall have, noted under this rollout. */
@@ -48,12 +50,13 @@ export function createRolloutPlanning(deps: {
 }): RolloutPlanning {
   const { repositories, planner, now } = deps;
 
+  /** `advance`: what is noted of the rollout's planning with this page. Nothing is made once the rollout has ended. */
   async function planPage(
     tenant: Tenant,
     rollout: RolloutRecord,
     gateways: readonly GatewayRecord[],
-    planning: Planning,
-  ): Promise<readonly TaskRecord[]> {
+    advance?: (blockers: readonly RolloutBlocker[]) => Planning,
+  ): Promise<void> {
     const ids = gateways.map(({ id }) => id);
     const served = await repositories.read.rollouts.gatewaysWithTask(tenant, rollout.id, ids, [
       ...ACTIVE_STATES,
@@ -61,62 +64,79 @@ export function createRolloutPlanning(deps: {
     ]);
     const waiting = gateways.filter(({ id }) => !served.has(id));
     const plans = await Promise.all(waiting.map((gateway) => planner.plan(tenant, gateway, rollout)));
+    const busy = await busyOf(
+      tenant,
+      waiting.filter((_, index) => plans[index]?.kind === 'nothing'),
+    );
     const blockers = waiting.reduce(
       (all, gateway, index) => addBlocker(all, gateway.id, plans[index]!),
-      planning.blockers,
+      rollout.blockers,
     );
-    const wanted = waiting.flatMap((gateway, index) => newTask(rollout, gateway, plans[index]!, now()));
+    const wanted = waiting.flatMap((gateway, index) =>
+      newTask(rollout, gateway, plans[index]!, now(), busy.has(gateway.id)),
+    );
+    // Before the new ones are made: a node that dies in between makes this page again, and cancels again.
+    await supersedeOlder(
+      tenant,
+      rollout,
+      wanted.map(({ gateway }) => gateway),
+    );
     const made = await repositories.write(async (set) => {
+      const current = await set.rollouts.find(tenant, rollout.id);
+      if (!current || !isOpen(current)) return [];
+      // A retry may have set the planning back to its start: this page is made again then.
+      if (advance && (current.planned || current.planCursor !== rollout.planCursor)) return [];
       const tasks = await set.rollouts.insertTasks(tenant, wanted);
       const done = tasks.filter(({ state }) => state === 'succeeded').map(({ gateway }) => gateway);
       if (done.length > 0) {
         const desired = rollout.applications.map((application) => ({ ...application, rollout: rollout.id }));
         await set.gateways.changeDesired(tenant, done, { set: desired, remove: rollout.remove });
       }
-      await set.rollouts.setPlanning(tenant, rollout.id, { ...planning, blockers });
+      if (advance) await set.rollouts.setPlanning(tenant, rollout.id, advance(blockers));
       return tasks;
     });
-    await supersedeOlder(tenant, rollout, made);
     await deps.onTasks(tenant, made);
-    return made;
+  }
+
+  /** Those at work on something else: what they have is known when that has ended. */
+  async function busyOf(tenant: Tenant, gateways: readonly GatewayRecord[]): Promise<ReadonlySet<GatewayId>> {
+    const active = await Promise.all(gateways.map(({ id }) => repositories.read.rollouts.activeTasks(tenant, id)));
+    return new Set(active.flatMap((tasks) => tasks.map(({ gateway }) => gateway)));
   }
 
   /** Older tasks of these gateways that have no point any more are canceled; the others come first, then the new one. */
-  async function supersedeOlder(tenant: Tenant, rollout: RolloutRecord, made: readonly TaskRecord[]): Promise<void> {
-    const others = (await repositories.read.rollouts.inStates(['running', 'paused', 'aborted'])).filter(
-      (other) => other.tenant === tenant && other.rollout.id !== rollout.id && supersedes(rollout, other.rollout),
-    );
-    if (others.length === 0) return;
-    const pointless = new Set(others.map((other) => other.rollout.id));
-    for (const { gateway, id } of made) {
-      for (const older of await repositories.read.rollouts.activeTasks(tenant, gateway)) {
-        if (older.id < id && pointless.has(older.rollout)) {
-          await deps.tasks.cancel(tenant, older, `superseded by rollout ${rollout.id}`);
-        }
+  async function supersedeOlder(tenant: Tenant, rollout: RolloutRecord, gateways: readonly GatewayId[]): Promise<void> {
+    for (const other of await repositories.read.rollouts.inStates(['running', 'paused'])) {
+      const { id } = other.rollout;
+      if (other.tenant !== tenant || id === rollout.id || !supersedes(rollout, other.rollout)) continue;
+      const affected = await repositories.read.rollouts.gatewaysWithTask(tenant, id, gateways, ACTIVE_STATES);
+      for (const gateway of affected) {
+        const older = await repositories.read.rollouts.activeTasks(tenant, gateway);
+        await Promise.all(
+          older
+            .filter((task) => task.rollout === id)
+            .map((task) => deps.tasks.cancel(tenant, task, `superseded by rollout ${rollout.id}`)),
+        );
       }
     }
   }
 
   return {
-    async run(tenant, rollout, signal) {
-      const selector = parseSelector(rollout.selector);
-      let { blockers, planCursor: cursor } = rollout;
+    async run(tenant, id, signal) {
       for (;;) {
         signal.throwIfAborted();
-        const page = await repositories.read.gateways.list(tenant, { selector, limit: PAGE, cursor });
-        const made = await planPage(tenant, rollout, page.items, {
+        const rollout = await repositories.read.rollouts.find(tenant, id);
+        if (!rollout || rollout.planned || !isOpen(rollout)) return;
+        const page = await repositories.read.gateways.list(tenant, {
+          selector: parseSelector(rollout.selector),
+          limit: PAGE,
+          cursor: rollout.planCursor,
+        });
+        await planPage(tenant, rollout, page.items, (blockers) => ({
           planCursor: page.next,
           planned: page.next === undefined,
           blockers,
-        });
-        const current = await repositories.read.rollouts.find(tenant, rollout.id);
-        if (current?.state === 'aborted') {
-          // Aborted while this page was made: nobody else cancels its tasks.
-          for (const task of made) await deps.tasks.cancel(tenant, task, 'the rollout was aborted');
-        }
-        if (page.next === undefined || (current?.state !== 'running' && current?.state !== 'paused')) return;
-        cursor = page.next;
-        blockers = current.blockers;
+        }));
       }
     },
     async join(tenant, rollout, gateway) {
@@ -129,20 +149,13 @@ export function createRolloutPlanning(deps: {
         rollout: rollout.id,
         limit: 1,
       });
-      if (known.items.length > 0) return;
-      const plan = await planner.plan(tenant, match, rollout);
-      if (plan.kind === 'blocked') return;
-      await planPage(tenant, rollout, [match], {
-        planned: rollout.planned,
-        planCursor: rollout.planCursor,
-        blockers: rollout.blockers,
-      });
+      if (known.items.length === 0) await planPage(tenant, rollout, [match]);
     },
     async repair(tenant, rollout, gateway) {
-      // The rollout's own change is in the gateway's desired state already, or was replaced since.
-      const plan = await planner.plan(tenant, gateway, rollout);
+      const plan = await planner.plan(tenant, gateway, NO_CHANGE);
+      if (plan.kind !== 'package') return;
       const made = await repositories.write((set) =>
-        set.rollouts.insertTasks(tenant, newTask(rollout, gateway, plan, now())),
+        set.rollouts.insertTasks(tenant, newTask(rollout, gateway, plan, now(), false)),
       );
       await deps.onTasks(tenant, made);
     },
@@ -162,9 +175,20 @@ export function createRolloutPlanning(deps: {
 
 type Planning = Pick<RolloutRecord, 'planCursor' | 'planned' | 'blockers'>;
 
-function newTask(rollout: RolloutRecord, gateway: GatewayRecord, plan: ClassPlan, now: number): NewTask[] {
+function isOpen({ state }: RolloutRecord): boolean {
+  return state === 'running' || state === 'paused';
+}
+
+/** `busy`: that there is nothing to do may change with what the gateway works on; it is looked at again after that. */
+function newTask(
+  rollout: RolloutRecord,
+  gateway: GatewayRecord,
+  plan: ClassPlan,
+  now: number,
+  busy: boolean,
+): NewTask[] {
   if (plan.kind === 'blocked') return [];
-  const state = plan.kind === 'package' ? 'pending' : 'succeeded';
+  const state = plan.kind === 'package' || busy ? 'pending' : 'succeeded';
   const deadlineAt = deadline(rollout.deadlines, state, now);
   return [
     {
@@ -173,9 +197,8 @@ function newTask(rollout: RolloutRecord, gateway: GatewayRecord, plan: ClassPlan
       state,
       strategy: chooseStrategy(rollout.strategy, gateway),
       classKey: plan.classKey,
-      ...(plan.kind === 'package'
-        ? { package: plan.package.summary.id }
-        : { message: 'the gateway has everything already' }),
+      ...(plan.kind === 'package' ? { package: plan.package } : {}),
+      ...(state === 'succeeded' ? { message: 'the gateway has everything already' } : {}),
       canceling: false,
       createdAt: now,
       updatedAt: now,

@@ -1,6 +1,7 @@
 /** What operators do with rollouts: create, pause, resume, abort, retry. */
 import {
   ACTIVE_STATES,
+  INSTALLED_KEY_PREFIX,
   LeonoreError,
   parseSelector,
   type CreateRollout,
@@ -10,7 +11,7 @@ import {
   type Page,
   type Tenant,
 } from '@leonore/protocol';
-import type { PageQuery, Repositories, RolloutRecord } from '../repositories/mod.ts';
+import type { PageQuery, Repositories, RepositorySet, RolloutRecord } from '../repositories/mod.ts';
 import { presentRollout } from './presentation.ts';
 import type { RolloutPlanning } from './rollout-planning.ts';
 import type { Tasks } from './tasks.ts';
@@ -26,8 +27,10 @@ export interface Rollouts {
   resume(tenant: Tenant, id: RolloutId): Promise<Rollout>;
   /** Tasks that are not out yet end; gateways at work are asked to stop. */
   abort(tenant: Tenant, id: RolloutId): Promise<Rollout>;
-  /** New tasks for every gateway that failed, refused or was canceled or blocked. */
+  /** New tasks for every gateway that failed, refused or was canceled or blocked; a paused one goes on. */
   retry(tenant: Tenant, id: RolloutId): Promise<Rollout>;
+  /** INTERNAL: ends what an abort left that the node did not survive. */
+  finishAbort(tenant: Tenant, id: RolloutId): Promise<void>;
 }
 
 export function createRollouts(deps: {
@@ -36,9 +39,9 @@ export function createRollouts(deps: {
   tasks: Pick<Tasks, 'cancel'>;
   now: () => number;
   /** Plans in the background from where the rollout stands. */
-  startPlanning: (tenant: Tenant, rollout: RolloutRecord) => void;
-  /** Tasks that were held back may go out now. */
-  release: (tenant: Tenant, rollout: RolloutId) => Promise<void>;
+  startPlanning: (tenant: Tenant, rollout: RolloutId) => void;
+  /** Tasks that were held back may go out now; in the background as well. */
+  release: (tenant: Tenant, rollout: RolloutId) => void;
   touch: (tenant: Tenant, rollout: RolloutId) => void;
 }): Rollouts {
   const { repositories, now } = deps;
@@ -63,8 +66,13 @@ export function createRollouts(deps: {
     verb: string,
     from: readonly RolloutState[],
     to: RolloutState,
+    also?: (set: RepositorySet) => Promise<void>,
   ): Promise<void> {
-    const moved = await repositories.write((set) => set.rollouts.setState(tenant, id, from, to, now()));
+    const moved = await repositories.write(async (set) => {
+      const done = await set.rollouts.setState(tenant, id, from, to, now());
+      if (done) await also?.(set);
+      return done;
+    });
     if (moved) return deps.touch(tenant, id);
     const { state } = await record(tenant, id);
     throw new LeonoreError(
@@ -73,11 +81,33 @@ export function createRollouts(deps: {
     );
   }
 
+  /** What was begun before the rollout ended; tasks that came after it bring back what a gateway lost. */
+  async function cancelAll(tenant: Tenant, id: RolloutId): Promise<void> {
+    const { endedAt = now() } = await record(tenant, id);
+    let cursor: string | undefined;
+    do {
+      const page = await repositories.read.rollouts.listTasks(tenant, {
+        rollout: id,
+        states: ACTIVE_STATES,
+        limit: 500,
+        cursor,
+      });
+      const begun = page.items.filter(({ createdAt }) => createdAt <= endedAt);
+      await Promise.all(begun.map((task) => deps.tasks.cancel(tenant, task, 'the rollout was aborted')));
+      cursor = page.next;
+    } while (cursor !== undefined);
+  }
+
   async function checkSelector(tenant: Tenant, text: string): Promise<void> {
     const selector = parseSelector(text);
     const known = new Set(await repositories.read.gateways.selectorKeys(tenant));
     for (const term of selector.terms) {
       if (known.has(term.key) || term.kind === 'missing') continue;
+      if (term.key.startsWith(INSTALLED_KEY_PREFIX)) {
+        if (term.kind === 'notin') continue;
+        const name = term.key.slice(INSTALLED_KEY_PREFIX.length);
+        throw new LeonoreError('selector.no-match', `no gateway has ${name} installed, which "${text}" asks for`);
+      }
       throw new LeonoreError(
         'selector.unknown-key',
         `no gateway has the key "${term.key}"; keys in use are ${[...known].toSorted().join(', ')}`,
@@ -125,9 +155,8 @@ export function createRollouts(deps: {
         });
       }
       const id = await repositories.write((set) => set.rollouts.insert(tenant, fresh));
-      const rollout = await record(tenant, id);
-      deps.startPlanning(tenant, rollout);
-      return present(tenant, rollout);
+      deps.startPlanning(tenant, id);
+      return get(tenant, id);
     },
     get,
     async list(tenant, query) {
@@ -140,31 +169,22 @@ export function createRollouts(deps: {
     },
     async resume(tenant, id) {
       await change(tenant, id, 'resumed', ['paused'], 'running');
-      await deps.release(tenant, id);
+      deps.release(tenant, id);
       return get(tenant, id);
     },
     async abort(tenant, id) {
       await change(tenant, id, 'aborted', ['running', 'paused'], 'aborted');
-      let cursor: string | undefined;
-      do {
-        const page = await repositories.read.rollouts.listTasks(tenant, {
-          rollout: id,
-          states: ACTIVE_STATES,
-          limit: 500,
-          cursor,
-        });
-        await Promise.all(page.items.map((task) => deps.tasks.cancel(tenant, task, 'the rollout was aborted')));
-        cursor = page.next;
-      } while (cursor !== undefined);
+      await cancelAll(tenant, id);
       return get(tenant, id);
     },
     async retry(tenant, id) {
-      await change(tenant, id, 'retried', ['failed', 'aborted', 'running', 'paused'], 'running');
-      await repositories.write((set) =>
+      await change(tenant, id, 'retried', ['failed', 'aborted', 'running', 'paused'], 'running', (set) =>
         set.rollouts.setPlanning(tenant, id, { planCursor: undefined, planned: false, blockers: [] }),
       );
-      deps.startPlanning(tenant, await record(tenant, id));
+      deps.startPlanning(tenant, id);
+      deps.release(tenant, id);
       return get(tenant, id);
     },
+    finishAbort: cancelAll,
   };
 }

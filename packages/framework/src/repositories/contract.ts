@@ -134,11 +134,23 @@ export interface GatewayRepository {
   insert(tenant: Tenant, record: GatewayRecord): Promise<boolean>;
   find(tenant: Tenant, id: GatewayId): Promise<GatewayRecord | undefined>;
   findMany(tenant: Tenant, ids: readonly GatewayId[]): Promise<readonly GatewayRecord[]>;
-  /** In order of id. `selector` runs over the operator's labels, then the gateway's own, then profile facts. */
+  /**
+   * In order of id. `selector` runs over the operator's labels, then the gateway's own, then profile facts; `app/NAME` is
+   * the installed version of an artifact and comes from the profile's `installed` alone.
+   */
   list(tenant: Tenant, query: PageQuery & { selector?: Selector | undefined }): Promise<Page<GatewayRecord>>;
   count(tenant: Tenant, selector?: Selector): Promise<number>;
   /** Keys that some gateway can be selected by. */
   selectorKeys(tenant: Tenant): Promise<readonly string[]>;
+  /** Versions of an artifact that gateways have installed, and on how many; counted in the database. */
+  installedVersions(tenant: Tenant, name: string): Promise<readonly { version: string; gateways: number }[]>;
+  /** The first gateways by id that have one of these versions (of which the first 500 count). */
+  gatewaysRunning(
+    tenant: Tenant,
+    name: string,
+    versions: readonly string[],
+    limit: number,
+  ): Promise<readonly { id: GatewayId; version: string }[]>;
   setProfile(tenant: Tenant, id: GatewayId, profile: GatewayProfile): Promise<void>;
   setLabels(tenant: Tenant, id: GatewayId, labels: Labels): Promise<void>;
   setTokenHash(tenant: Tenant, id: GatewayId, tokenHash: string): Promise<void>;

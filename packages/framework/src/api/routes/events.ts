@@ -17,6 +17,7 @@ export function eventRoutes(app: App, { events, stopping, tenant }: ApiDeps): vo
           'Event types are `gateway`, `rollout`, `task` and `reset`; data is the schema Event. `Last-Event-ID` resumes; `reset` says that events were lost.',
         produces: ['text/event-stream'],
       },
+      exposeHeadRoute: false,
     },
     (request, reply) => {
       reply.hijack();
@@ -29,7 +30,8 @@ export function eventRoutes(app: App, { events, stopping, tenant }: ApiDeps): vo
       raw.write('retry: 1000\n\n');
       const send = ({ id, event }: NumberedEvent) => {
         if (raw.writableLength > MAX_BUFFERED_BYTES) raw.destroy();
-        else raw.write(`event: ${event.type}\nid: ${id}\ndata: ${JSON.stringify(event)}\n\n`);
+        // A write after the end would be an error event that nobody hears: the end of the node.
+        else if (!raw.writableEnded) raw.write(`event: ${event.type}\nid: ${id}\ndata: ${JSON.stringify(event)}\n\n`);
       };
       const lastId = Number(request.headers['last-event-id']);
       const unsubscribe = events.subscribe(
@@ -37,7 +39,9 @@ export function eventRoutes(app: App, { events, stopping, tenant }: ApiDeps): vo
         send,
         Number.isSafeInteger(lastId) && lastId > 0 ? lastId : undefined,
       );
-      const keepAlive = setInterval(() => raw.write(': still here\n\n'), KEEP_ALIVE_MS);
+      const keepAlive = setInterval(() => {
+        if (!raw.writableEnded) raw.write(': still here\n\n');
+      }, KEEP_ALIVE_MS);
       const end = () => raw.end();
       stopping.addEventListener('abort', end, { once: true });
       raw.once('close', () => {

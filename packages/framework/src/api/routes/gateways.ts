@@ -1,8 +1,6 @@
 import {
   createdGatewaySchema,
   createGatewaySchema,
-  explainAnswerSchema,
-  explainRequestSchema,
   gatewayIdSchema,
   gatewaySchema,
   pageQuerySchema,
@@ -107,22 +105,6 @@ export function gatewayRoutes(app: App, { gateways, provisioning, tenant }: ApiD
       return mutablePage(
         await provisioning.listTasks(tenant, { ...request.query, gateway: request.params.id, transitions: true }),
       );
-    },
-  );
-  app.post(
-    '/api/v1/explain',
-    {
-      schema: {
-        tags: ['rollouts'],
-        summary: 'What a gateway would get, or why it cannot',
-        body: explainRequestSchema,
-        response: { 200: explainAnswerSchema, 404: problemSchema },
-      },
-    },
-    async (request) => {
-      const { gateway, applications, upgrade } = request.body;
-      const id = gatewayIdSchema.parse(gateway);
-      return { gateway, resolution: await provisioning.explain(tenant, id, applications, upgrade) };
     },
   );
 }

@@ -28,6 +28,8 @@ import { authenticateGateway } from './credentials.ts';
 import { sendPackage } from './package-bytes.ts';
 
 export interface DdiOptions {
+  /** The tenant that is served; one for now. */
+  readonly tenant: Tenant;
   readonly pollIntervalSeconds: number;
   /** Longest that a poll with `Prefer: wait=N` is held, seconds. */
   readonly maxWaitSeconds: number;
@@ -64,6 +66,8 @@ export function registerDdi(
     const params = request.params as Partial<Params>;
     const tenant = parse(tenantSchema, params.tenant, 'tenant');
     const id = parse(gatewayIdSchema, params.controllerId, 'controllerId');
+    // A gateway token must not make tenants up.
+    if (tenant !== options.tenant) throw new LeonoreError('auth.wrong', `there is no tenant ${tenant} here`);
     await authenticateGateway(gateways, tenant, id, request.headers.authorization);
     gateways.seen(tenant, id);
     const origin = `${request.protocol}://${request.host}`;
@@ -94,18 +98,34 @@ export function registerDdi(
     return { status, messages: messages.slice(0, wanted < 0 || wanted > 100 ? 100 : wanted) };
   }
 
+  /** Looks, and where there is nothing, waits: until there is, the time is over, the gateway or the node goes. */
+  async function workWithin(request: FastifyRequest, tenant: Tenant, id: GatewayId, seconds: number) {
+    const { socket } = request.raw;
+    const waiting = new AbortController();
+    const end = () => waiting.abort();
+    const timer = setTimeout(end, seconds * 1000);
+    socket.once('close', end);
+    stopping.addEventListener('abort', end);
+    if (stopping.aborted || socket.destroyed) end();
+    try {
+      // Listened for before it is looked for: what comes in between is not missed.
+      const woken = tasks.untilWork(tenant, id, waiting.signal);
+      const work = await tasks.current(tenant, id);
+      if (work.kind !== 'none') return work;
+      await woken;
+      return await tasks.current(tenant, id);
+    } finally {
+      clearTimeout(timer);
+      socket.off('close', end);
+      stopping.removeEventListener('abort', end);
+      end();
+    }
+  }
+
   app.get(ROOT, async (request, reply) => {
     const { tenant, id, baseUrl } = caller(request);
     const wait = Math.min(preferredWait(request.headers.prefer), options.maxWaitSeconds);
-    let work = await tasks.current(tenant, id);
-    if (work.kind === 'none' && wait > 0) {
-      const closed = new AbortController();
-      const close = () => closed.abort();
-      request.raw.socket.once('close', close);
-      await tasks.untilWork(tenant, id, AbortSignal.any([closed.signal, stopping, AbortSignal.timeout(wait * 1000)]));
-      request.raw.socket.off('close', close);
-      work = await tasks.current(tenant, id);
-    }
+    const work = wait > 0 ? await workWithin(request, tenant, id, wait) : await tasks.current(tenant, id);
     const links: NonNullable<DdiPoll['_links']> = {};
     if (work.kind === 'deployment') {
       links.deploymentBase = { href: `${baseUrl}/deploymentBase/${work.task}?c=${work.revision}` };
@@ -158,14 +178,7 @@ export function registerDdi(
 
   app.put(`${ROOT}/configData`, async (request, reply) => {
     const { tenant, id } = caller(request);
-    const { mode, data } = parse(ddiConfigDataSchema, request.body, 'configData');
-    const { profile } = await gateways.get(tenant, id);
-    await gateways.putProfile(
-      tenant,
-      id,
-      { ...profile, attributes: applyAttributes(profile.attributes, mode, data) },
-      'replace',
-    );
+    await gateways.putAttributes(tenant, id, parse(ddiConfigDataSchema, request.body, 'configData'));
     return reply.code(200).send();
   });
 
@@ -230,35 +243,6 @@ function acceptedType(accept: string | undefined): string {
 function preferredWait(prefer: string | string[] | undefined): number {
   const match = /(?:^|[,;\s])wait=(\d{1,4})/.exec(String(prefer ?? ''));
   return match ? Number(match[1]) : 0;
-}
-
-function applyAttributes(
-  now: Readonly<Record<string, string>>,
-  mode: 'merge' | 'replace' | 'remove',
-  data: Readonly<Record<string, string | null>>,
-): Record<string, string> {
-  const result = new Map(mode === 'replace' ? [] : Object.entries(now));
-  for (const [key, value] of Object.entries(data)) {
-    checkAttribute(key, value);
-    if (mode === 'remove' || value === null) result.delete(key);
-    else result.set(key, value);
-  }
-  if (result.size > 100)
-    throw new LeonoreError('quota.exceeded', `a gateway has at most 100 attributes, this would make ${result.size}`);
-  return Object.fromEntries(result);
-}
-
-function checkAttribute(key: string, value: string | null): void {
-  const printable = /^[\x20-\x7e]*$/;
-  if (key.length === 0 || key.length > 128 || !printable.test(key)) {
-    throw new LeonoreError('request.invalid', 'an attribute key is 1 to 128 printable ASCII characters');
-  }
-  if (value !== null && (value.length > 128 || !printable.test(value))) {
-    throw new LeonoreError(
-      'request.invalid',
-      `the value of attribute ${key} is not at most 128 printable ASCII characters`,
-    );
-  }
 }
 
 function actionId(request: FastifyRequest): TaskId {

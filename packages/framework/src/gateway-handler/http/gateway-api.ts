@@ -11,6 +11,9 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { GatewayManagement } from '../../gateway-management/mod.ts';
 import { authenticateGateway } from './credentials.ts';
 
+/** Anybody may send one: a profile fits, no more. */
+const MAX_ENROL_BYTES = 512 * 1024;
+
 export function registerGatewayApi(
   app: FastifyInstance,
   deps: { gateways: GatewayManagement },
@@ -18,7 +21,7 @@ export function registerGatewayApi(
 ): void {
   const { tenant, pollIntervalSeconds } = options;
 
-  app.post('/gateway/v1/enrol', async (request): Promise<EnrolAnswer> => {
+  app.post('/gateway/v1/enrol', { bodyLimit: MAX_ENROL_BYTES }, async (request): Promise<EnrolAnswer> => {
     const parsed = enrolRequestSchema.safeParse(request.body);
     if (!parsed.success) {
       const issue = parsed.error.issues[0];

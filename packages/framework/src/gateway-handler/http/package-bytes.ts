@@ -1,5 +1,5 @@
 /** Sends a package's bytes: Range, If-Range, If-Match, If-None-Match, HEAD; from its parts, with back-pressure. */
-import { once } from 'node:events';
+import { pipeline } from 'node:stream/promises';
 import { LeonoreError } from '@leonore/protocol';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { PackageBuilder } from '../../package-builder/mod.ts';
@@ -60,15 +60,18 @@ export async function sendPackage(
     return reply;
   }
   try {
-    for await (const bytes of builder.read(answer.record, { start, end })) {
-      if (raw.destroyed) return reply;
-      if (!raw.write(bytes)) await Promise.race([once(raw, 'drain'), once(raw, 'close')]);
-    }
-    raw.end();
+    await pipeline(builder.read(answer.record, { start, end }), raw);
   } catch (error) {
     // The status line is out: a cut connection is the only way left to say that the content is not whole.
-    request.log.error({ err: error, package: answer.record.summary.id }, 'sending a package failed');
     raw.destroy();
+    if (isGone(error)) request.log.debug({ package: answer.record.summary.id }, 'a gateway broke off a download');
+    else request.log.error({ err: error, package: answer.record.summary.id }, 'sending a package failed');
   }
   return reply;
+}
+
+/** The other side closed the connection before it had everything. */
+function isGone(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ECONNRESET' || code === 'EPIPE';
 }

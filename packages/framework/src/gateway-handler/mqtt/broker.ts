@@ -4,12 +4,14 @@
  * (PUBACK) after it is durable, so none that was acknowledged is lost. What the broker remembers is a hint: tasks of
  * gateways that are away wait in the database, never here.
  */
+import { once, type EventEmitter } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import {
   ddiFeedbackSchema,
   gatewayIdSchema,
   gatewayTopic,
   isLeonoreError,
+  LeonoreError,
   parseGatewayTopic,
   taskIdSchema,
   tenantSchema,
@@ -33,6 +35,8 @@ export interface BrokerOptions {
   readonly baseUrl: () => string;
   /** Time from connection to a valid CONNECT, milliseconds. */
   readonly connectTimeoutMs: number;
+  /** Time that a client may leave what is sent to it unread, milliseconds. */
+  readonly drainTimeoutMs: number;
 }
 
 export interface Broker extends GatewayPush, AsyncDisposable {
@@ -64,7 +68,12 @@ export async function createBroker(
   const ready = new Map<string, Client>();
   const key = ({ tenant, id }: Session) => `${tenant}/${id}`;
 
+  /** Each client that is authenticated, subscribed or not: the removal of its gateway ends its connection. */
+  const clients = new Map<string, Client>();
+
   const aedes = await Aedes.createBroker({
+    // Who does not read what is sent is cut off, and holds nobody up.
+    drainTimeout: options.drainTimeoutMs,
     connectTimeout: options.connectTimeoutMs,
     maxClientsIdLength: 256,
     concurrency: 1000,
@@ -97,19 +106,27 @@ export async function createBroker(
     password: Readonly<Buffer | undefined>,
   ): Promise<void> {
     const slash = (username ?? '').indexOf('/');
-    const tenant = tenantSchema.parse((username ?? '').slice(0, Math.max(slash, 0)));
-    const id = gatewayIdSchema.parse((username ?? '').slice(slash + 1));
-    if (client.id !== id) throw new Error(`the client id ${client.id} is not the gateway's id`);
+    const tenant = tenantSchema.safeParse((username ?? '').slice(0, Math.max(slash, 0))).data;
+    const id = gatewayIdSchema.safeParse((username ?? '').slice(slash + 1)).data;
+    if (tenant === undefined || id === undefined || client.id !== id)
+      throw new LeonoreError('auth.wrong', 'the user name is TENANT/ID and the client id is the ID');
     await gateways.authenticate(tenant, id, String(password ?? ''));
+    // Whatever it asks for: nothing is kept for a client that is away.
+    client.clean = true;
     sessions.set(client, { tenant, id });
+    clients.set(key({ tenant, id }), client);
+    // Removed since the first look, its removal did not find this client yet.
+    await gateways.get(tenant, id);
   }
+
+  gateways.onChange(({ kind, tenant, id }) => {
+    if (kind === 'removed') clients.get(key({ tenant, id }))?.close();
+  });
 
   /** Takes in what a gateway says; rejects only what must end its connection. */
   async function accept(client: Client | null, packet: PublishPacket): Promise<void> {
     const topic = parseGatewayTopic(packet.topic);
     const session = client && sessions.get(client);
-    // The broker itself publishes tasks, and the last wills of those who are gone.
-    if (!client) return;
     if (!session || !topic || topic.tenant !== session.tenant || topic.id !== session.id || topic.channel === 'task') {
       throw new Error(`${session ? key(session) : 'a client'} may not publish to ${packet.topic}`);
     }
@@ -150,6 +167,7 @@ export async function createBroker(
   });
   aedes.on('clientDisconnect', (client) => {
     const session = sessions.get(client);
+    if (session && clients.get(key(session)) === client) clients.delete(key(session));
     // While the node closes, all that it held is cleared at once.
     if (!session || aedes.closed || ready.get(key(session)) !== client) return;
     ready.delete(key(session));
@@ -163,17 +181,26 @@ export async function createBroker(
     );
   }
 
+  // Not in its types, but sent; unheard it would end the node.
+  const failures: EventEmitter = aedes;
+  failures.on('error', (error: unknown) => log.error({ err: error }, 'the MQTT broker failed at something'));
+
   const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
+  // Keep-alive probes find those who went without a word, whatever interval they asked for.
+  const server = createServer({ keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     guard(socket);
     aedes.handle(socket);
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, options.host, resolve);
-  });
+  try {
+    server.listen(options.port, options.host);
+    await once(server, 'listening');
+  } catch (error) {
+    aedes.close();
+    throw error;
+  }
+  server.on('error', (error) => log.error({ err: error }, 'accepting an MQTT connection failed'));
 
   function push(tenant: Tenant, gateway: GatewayId, document: object): Promise<boolean> {
     if (!ready.has(key({ tenant, id: gateway }))) return Promise.resolve(false);
@@ -201,6 +228,7 @@ export async function createBroker(
       push(tenant, gateway, deploymentDocument(options.baseUrl(), tenant, gateway, delivery)),
     pushCancel: (tenant, gateway, task: TaskId) => push(tenant, gateway, cancelDocument(task)),
     async [Symbol.asyncDispose]() {
+      ready.clear();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       await new Promise<void>((resolve) => aedes.close(resolve));
       for (const socket of sockets) socket.destroy();

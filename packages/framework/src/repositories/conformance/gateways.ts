@@ -138,6 +138,83 @@ export function gatewayRepositoryConforms(open: OpenEmpty): void {
       assert.equal(await db.read.gateways.count(tenant, parseSelector('only')), 0);
     });
 
+    it('selects and counts by what is installed, as profiles change', async () => {
+      const tenant = db.newTenant();
+      const ids = numbered(1200);
+      const version = (i: number) => (i % 3 === 0 ? '1.2.28' : '1.2.27');
+      await db.write(async (set) => {
+        for (const [i, id] of ids.entries()) await set.gateways.insert(tenant, running(id, { svm: version(i) }));
+        await set.gateways.insert(tenant, running('x-jvm', { 'jvm-17': '17.0.1', svm: '2.0.0-rc.1' }));
+        await set.gateways.insert(tenant, running('x-nothing', {}));
+        await set.gateways.insert(tenant, gateway('x-silent'));
+      });
+      const count = (text: string) => db.read.gateways.count(tenant, parseSelector(text));
+      const versions = () => db.read.gateways.installedVersions(tenant, 'svm');
+      assert.deepEqual(await versions(), [
+        { version: '1.2.27', gateways: 800 },
+        { version: '1.2.28', gateways: 400 },
+        { version: '2.0.0-rc.1', gateways: 1 },
+      ]);
+      assert.equal(await count('app/svm=1.2.28'), 400);
+      assert.equal(await count('app/svm in (1.2.28,2.0.0-rc.1)'), 401);
+      assert.equal(await count('app/svm'), 1201);
+      assert.equal(await count('app/svm,app/jvm-17'), 1);
+      assert.equal(await count('!app/svm'), 2);
+      assert.equal(await count('app/svm!=1.2.28'), 803);
+      assert.ok((await db.read.gateways.selectorKeys(tenant)).includes('app/jvm-17'));
+      const first = await db.read.gateways.gatewaysRunning(tenant, 'svm', ['2.0.0-rc.1', '1.2.28', '9.9.9'], 3);
+      assert.deepEqual(
+        first.map(({ id, version: one }) => [id, one]),
+        [
+          [ids[0], '1.2.28'],
+          [ids[3], '1.2.28'],
+          [ids[6], '1.2.28'],
+        ],
+      );
+      assert.equal((await db.read.gateways.gatewaysRunning(tenant, 'svm', ['2.0.0-rc.1'], 3))[0]?.id, 'x-jvm');
+      assert.deepEqual(await db.read.gateways.gatewaysRunning(tenant, 'svm', [], 3), []);
+      assert.deepEqual(await db.read.gateways.installedVersions(tenant, 'nobody'), []);
+
+      // One is updated, one loses it, one comes to say nothing any more.
+      await db.write(async (set) => {
+        const profile = (of: Record<string, string>) => running('', of).profile;
+        await set.gateways.setProfile(tenant, gatewayId(ids[0]!), profile({ svm: '1.3.0' }));
+        await set.gateways.setProfile(tenant, gatewayId(ids[1]!), profile({ other: '1.0.0' }));
+        await set.gateways.setProfile(tenant, gatewayId(ids[2]!), EMPTY_PROFILE);
+        await set.gateways.remove(tenant, gatewayId('x-jvm'));
+      });
+      assert.deepEqual(await versions(), [
+        { version: '1.2.27', gateways: 798 },
+        { version: '1.2.28', gateways: 399 },
+        { version: '1.3.0', gateways: 1 },
+      ]);
+      assert.equal(await count('!app/svm'), 4);
+    });
+
+    it('lets no label and no attribute say what is installed', async () => {
+      const tenant = db.newTenant();
+      const said = { 'app/svm': '9.9.9', 'app/jvm': '1.0.0', 'apple/svm': 'yes' };
+      const { profile } = running('', { svm: '1.0.0' });
+      const posing = gateway('gw', { labels: said, profile: { ...profile, labels: said, attributes: said } });
+      await db.write((set) => set.gateways.insert(tenant, posing));
+      const check = async () => {
+        const count = (text: string) => db.read.gateways.count(tenant, parseSelector(text));
+        assert.deepEqual(
+          [
+            await count('app/svm=1.0.0'),
+            await count('app/svm=9.9.9'),
+            await count('app/jvm'),
+            await count('apple/svm'),
+          ],
+          [1, 0, 0, 1],
+        );
+        assert.deepEqual(await db.read.gateways.installedVersions(tenant, 'svm'), [{ version: '1.0.0', gateways: 1 }]);
+      };
+      await check();
+      await db.write((set) => set.gateways.setLabels(tenant, posing.id, { ...said, more: 'x' }));
+      await check();
+    });
+
     it('pages through 1,000 while others come and go: each that stays is seen once, in order', async () => {
       const tenant = db.newTenant();
       const ids = numbered(1000);
@@ -250,6 +327,13 @@ export function gatewayRepositoryConforms(open: OpenEmpty): void {
 
 function application(name: string, rollout: number, range = '*'): DesiredApplication {
   return { name: name as ArtifactName, range, rollout: rollout as RolloutId };
+}
+
+function running(id: string, versions: Readonly<Record<string, string>>): GatewayRecord {
+  const installed = Object.entries(versions).map(([name, version]) => {
+    return { name: name as ArtifactName, version, state: 'running', requested: true } as const;
+  });
+  return gateway(id, { profile: { ...EMPTY_PROFILE, installed } });
 }
 
 function numbered(count: number): string[] {

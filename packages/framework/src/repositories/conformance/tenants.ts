@@ -17,7 +17,11 @@ export function tenantsAreApart(open: OpenEmpty): void {
       const made = await db.write(async (set) => {
         await set.artifacts.insert(mine, build, [file('a')]);
         await set.packages.insert(mine, pack);
-        await set.gateways.insert(mine, gateway('gw', { labels: { secret: 'yes' } }));
+        const installed = [
+          { name: 'svm' as ArtifactName, version: '1.0.0', state: 'running', requested: true } as const,
+        ];
+        const profile = { ...EMPTY_PROFILE, installed };
+        await set.gateways.insert(mine, gateway('gw', { labels: { secret: 'yes' }, profile }));
         await set.gateways.insertToken(mine, token('t'));
         const id = await set.rollouts.insert(mine, rollout());
         const [first] = await set.rollouts.insertTasks(mine, [task(id, 'gw')]);
@@ -40,6 +44,8 @@ export function tenantsAreApart(open: OpenEmpty): void {
         selected: { items: [] },
         unselected: { items: [] },
         count: 0,
+        installedVersions: [],
+        running: [],
         keys: [...PROFILE_SELECTOR_KEYS].toSorted(),
         tokens: [],
         rollout: undefined,
@@ -115,6 +121,8 @@ async function everything(read: RepositorySet, tenant: Tenant, made: Made) {
     selected: await read.gateways.list(tenant, { ...page, selector: parseSelector('secret=yes') }),
     unselected: await read.gateways.list(tenant, { ...page, selector: parseSelector('!nothing') }),
     count: await read.gateways.count(tenant),
+    installedVersions: await read.gateways.installedVersions(tenant, 'svm'),
+    running: await read.gateways.gatewaysRunning(tenant, 'svm', ['1.0.0'], 10),
     keys: await read.gateways.selectorKeys(tenant),
     tokens: await read.gateways.listTokens(tenant),
     rollout: await read.rollouts.find(tenant, made.rollout),

@@ -1,9 +1,10 @@
 /**
  * A gateway's facts: what selectors can name, one value for each key. The operator's labels win over the gateway's own,
  * those over its profile, that over the attributes a DDI client sends. `id` is none of them: it is always the id, whatever
- * a label of that name says, since a gateway must not be able to pose as another.
+ * a label of that name says, since a gateway must not be able to pose as another. `app/NAME` is the version installed, and
+ * nothing else.
  */
-import type { GatewayId, GatewayProfile, Labels, Tenant } from '@leonore/protocol';
+import { type GatewayId, type GatewayProfile, INSTALLED_KEY_PREFIX, type Labels, type Tenant } from '@leonore/protocol';
 import { type Db, plainText } from '../schema.ts';
 
 /** Facts longer than a column's index bears: longer keys are no facts, longer values are cut and only known to be there. */
@@ -24,10 +25,17 @@ export function factsOf(profile: GatewayProfile, labels: Labels): Facts {
   ]) {
     for (const [key, value] of Object.entries(source)) {
       if (value === undefined || key === 'id' || key === '' || key.length > MAX_KEY) continue;
+      if (key.startsWith(INSTALLED_KEY_PREFIX)) continue;
       facts.set(plainText(key), plainText(value).slice(0, MAX_VALUE + 1));
     }
   }
+  for (const { name, version } of profile.installed ?? []) facts.set(installedKey(name), version);
   return facts;
+}
+
+/** The key under which the installed version of an artifact is a fact. */
+export function installedKey(name: string): string {
+  return `${INSTALLED_KEY_PREFIX}${name}`;
 }
 
 /** True when a fact may have exactly this value; one that was cut or mended never has. */
@@ -63,6 +71,42 @@ export async function writeFacts(db: Db, tenant: Tenant, id: GatewayId, facts: F
       )
       .execute();
   }
+}
+
+/** How many gateways have which value of a key: counted in the index, in order of value. */
+export function countValues(
+  db: Db,
+  tenant: Tenant,
+  key: string,
+): Promise<readonly { readonly value: string; readonly gateways: number }[]> {
+  return db
+    .selectFrom('gateway_facts')
+    .select((eb) => ['value', eb.fn.countAll<number>().as('gateways')])
+    .where('tenant', '=', tenant)
+    .where('key', '=', key)
+    .groupBy('value')
+    .orderBy('value')
+    .execute();
+}
+
+/** The first gateways by id that have one of these values. */
+export async function gatewaysWith(
+  db: Db,
+  tenant: Tenant,
+  key: string,
+  values: readonly string[],
+  limit: number,
+): Promise<readonly { readonly id: GatewayId; readonly value: string }[]> {
+  if (values.length === 0) return [];
+  return db
+    .selectFrom('gateway_facts')
+    .select(['gateway_id as id', 'value'])
+    .where('tenant', '=', tenant)
+    .where('key', '=', key)
+    .where('value', 'in', values.slice(0, ROWS_AT_ONCE))
+    .orderBy('gateway_id')
+    .limit(limit)
+    .execute();
 }
 
 /** Every key that some gateway has, found by leaping from key to key in the index: its cost does not grow with the fleet. */

@@ -5,7 +5,7 @@ import type { GatewayRecord, GatewayRepository } from '../contract.ts';
 import { type CursorForm, decodeCursor, toPage } from '../page.ts';
 import { type Db, fromJson, type GatewayTable, present, toJson } from '../schema.ts';
 import { changeDesired } from './desired.ts';
-import { factKeys, factsOf, writeFacts } from './facts.ts';
+import { countValues, factKeys, factsOf, gatewaysWith, installedKey, writeFacts } from './facts.ts';
 import { matchesTerm } from './selector-query.ts';
 import { createTokenQueries } from './token-queries.ts';
 
@@ -97,6 +97,14 @@ export function createGatewayRepository(db: Db): GatewayRepository {
     },
     async selectorKeys(tenant) {
       return [...new Set([...PROFILE_SELECTOR_KEYS, ...(await factKeys(db, tenant))])].toSorted();
+    },
+    async installedVersions(tenant, name) {
+      const counts = await countValues(db, tenant, installedKey(name));
+      return counts.map(({ value, gateways }) => ({ version: value, gateways }));
+    },
+    async gatewaysRunning(tenant, name, versions, limit) {
+      const found = await gatewaysWith(db, tenant, installedKey(name), versions, limit);
+      return found.map(({ id, value }) => ({ id, version: value }));
     },
     setProfile: (tenant, id, profile) => setColumn(tenant, id, { profile: toJson(profile) }),
     setLabels: (tenant, id, labels) => setColumn(tenant, id, { labels: toJson(labels) }),

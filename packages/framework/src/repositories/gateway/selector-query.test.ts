@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import {
+  type ArtifactName,
   EMPTY_PROFILE,
   type GatewayProfile,
   type Labels,
@@ -23,7 +24,7 @@ interface Described {
   readonly labels: Labels;
 }
 
-const KEYS = ['os', 'arch', 'agent', 'hostname', 'site', 'a/b.c', 'id', 'toString'];
+const KEYS = ['os', 'arch', 'agent', 'hostname', 'site', 'a/b.c', 'id', 'toString', 'app/svm'];
 const VALUES = ['', 'x', 'X', 'vienna', 'gw-0', 'gw-3', 'ä', "it's", '%', '_', '\\', 'x'.repeat(255)];
 const key = fc.constantFrom(...KEYS);
 const value = fc.constantFrom(...VALUES);
@@ -32,10 +33,22 @@ const word = fc.option(value, { nil: undefined });
 
 const described: fc.Arbitrary<Described> = fc.record({
   profile: fc
-    .record({ os: word, arch: word, hostname: word, agentName: word, labels: someLabels, attributes: someLabels })
-    .map(({ agentName, ...profile }) => ({
+    .record({
+      os: word,
+      arch: word,
+      hostname: word,
+      agentName: word,
+      labels: someLabels,
+      attributes: someLabels,
+      // Any word of VALUES for a version, so that selectors and versions meet.
+      svm: word,
+    })
+    .map(({ agentName, svm, ...profile }) => ({
       ...EMPTY_PROFILE,
       ...profile,
+      ...(svm === undefined
+        ? {}
+        : { installed: [{ name: 'svm' as ArtifactName, version: svm, state: 'running' as const, requested: false }] }),
       ...(agentName === undefined ? {} : { agent: { name: agentName, version: '1.0.0' } }),
     })),
   labels: someLabels,
@@ -70,7 +83,9 @@ function lookupOf(id: string, { profile, labels }: Described): (key: string) => 
   return (key) =>
     key === 'id'
       ? id
-      : (own(labels, key) ?? own(profile.labels, key) ?? own(said, key) ?? own(profile.attributes, key));
+      : key === 'app/svm'
+        ? profile.installed?.[0]?.version
+        : (own(labels, key) ?? own(profile.labels, key) ?? own(said, key) ?? own(profile.attributes, key));
 }
 
 function selectorsConform(open: () => Promise<Repositories>, numRuns: number): void {

@@ -1,0 +1,111 @@
+/** Enrolment and profiles over a real SQLite file: who comes twice or at once, and who says too much. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { DEFAULT_TENANT, gatewayIdSchema, isLeonoreError, type ErrorCode } from '@leonore/protocol';
+import { openSqliteRepositories, type Repositories } from '../repositories/mod.ts';
+import { createGatewayManagement, type GatewayManagement } from './mod.ts';
+
+let dir: string;
+let repositories: Repositories;
+let gateways: GatewayManagement;
+before(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'leonore-gateways-'));
+  repositories = await openSqliteRepositories({ file: join(dir, 'leonore.db') });
+  gateways = createGatewayManagement(
+    { repositories, now: () => 1000, onError: (error) => assert.fail(String(error)) },
+    { livenessFlushIntervalMs: 3_600_000 },
+  );
+});
+after(async () => {
+  await gateways[Symbol.asyncDispose]();
+  await repositories[Symbol.asyncDispose]();
+  await rm(dir, { recursive: true });
+});
+
+const TENANT = DEFAULT_TENANT;
+const idOf = (id: string) => gatewayIdSchema.parse(id);
+const secret = (digit: string) => digit.repeat(64);
+const withCode = (code: ErrorCode) => (error: unknown) => isLeonoreError(error, code);
+const tokenFor = async (uses: number) =>
+  (await gateways.createToken(TENANT, { uses, ttlSeconds: 60, labels: {} })).token ?? '';
+async function known(id: string) {
+  await gateways.create(TENANT, { id, labels: {} });
+  return idOf(id);
+}
+
+describe('enrolment', () => {
+  it('is answered alike to all who ask at once with the same secret', async () => {
+    const token = await tokenFor(1);
+    const asked = Array.from({ length: 20 }, () => gateways.enrol(TENANT, { token, id: 'twice', secret: secret('a') }));
+    for (const record of await Promise.all(asked)) assert.equal(record.id, 'twice');
+    assert.equal((await gateways.listTokens(TENANT))[0]?.usesLeft, 0);
+  });
+  it('of 50 at once on a single-use token takes one', async () => {
+    const token = await tokenFor(1);
+    const asked = Array.from({ length: 50 }, (_, i) =>
+      gateways.enrol(TENANT, { token, id: `race-${i}`, secret: secret('b') }),
+    );
+    const outcomes = await Promise.allSettled(asked);
+    assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
+  });
+  it('gives no use of a token to who wants a taken id', async () => {
+    const token = await tokenFor(1);
+    await assert.rejects(
+      gateways.enrol(TENANT, { token, id: 'twice', secret: secret('c') }),
+      withCode('gateway.taken'),
+    );
+    await gateways.enrol(TENANT, { token, id: 'another', secret: secret('c') });
+  });
+});
+
+describe('a profile', () => {
+  const words = (count: number, length = 4) =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, 'x'.repeat(length)]));
+  it('has bounds, and what is refused leaves no trace', async () => {
+    const id = await known('loud');
+    const tooMuch = [
+      { labels: words(101) },
+      { attributes: words(101) },
+      { capabilities: Object.fromEntries(Array.from({ length: 501 }, (_, i) => [`c${i}`, '1'])) },
+      { attributes: words(3, 100_000) },
+    ];
+    for (const body of tooMuch)
+      for (const mode of ['merge', 'replace'] as const)
+        await assert.rejects(gateways.putProfile(TENANT, id, body, mode), withCode('quota.exceeded'));
+    const fits = { mode: 'merge', data: words(100) } as const;
+    await gateways.putAttributes(TENANT, id, fits);
+    await assert.rejects(
+      gateways.putAttributes(TENANT, id, { mode: 'merge', data: { more: '1' } }),
+      withCode('quota.exceeded'),
+    );
+    assert.equal(Object.keys((await gateways.get(TENANT, id)).profile.attributes).length, 100);
+    await assert.rejects(gateways.patchLabels(TENANT, id, words(101)), withCode('quota.exceeded'));
+    await assert.rejects(gateways.create(TENANT, { id: 'x', labels: words(101) }), withCode('quota.exceeded'));
+  });
+  it('nested without end is refused, and so are prototypes', async () => {
+    const id = await known('deep');
+    const deep: unknown = JSON.parse(`${'{"cpu":'.repeat(50_000)}1${'}'.repeat(50_000)}`);
+    await assert.rejects(gateways.putProfile(TENANT, id, deep, 'merge'), withCode('request.invalid'));
+    const hostile: unknown = JSON.parse('{"__proto__":{"os":"evil"},"labels":{"__proto__":{"a":"b"}},"arch":"x64"}');
+    await gateways.putProfile(TENANT, id, hostile, 'merge');
+    const { profile } = await gateways.get(TENANT, id);
+    assert.deepEqual([profile.os, profile.arch, profile.labels], [undefined, 'x64', {}]);
+    assert.equal(({} as { os?: string }).os, undefined);
+  });
+  it('keeps what others change while attributes come in', async () => {
+    const id = await known('busy');
+    const installed = [{ name: 'svm', version: '1.0.0', requested: true }];
+    await Promise.all([
+      ...Array.from({ length: 20 }, (_, i) =>
+        gateways.putAttributes(TENANT, id, { mode: 'merge', data: { [`a${i}`]: '1' } }),
+      ),
+      gateways.putProfile(TENANT, id, { installed }, 'merge'),
+    ]);
+    const { profile } = await gateways.get(TENANT, id);
+    assert.equal(Object.keys(profile.attributes).length, 20);
+    assert.equal(profile.installed?.[0]?.version, '1.0.0');
+  });
+});
