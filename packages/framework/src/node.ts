@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { DEFAULT_TENANT } from '@leonore/protocol';
 import { pino, type Logger } from 'pino';
@@ -104,7 +105,7 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
         log,
         tenant: DEFAULT_TENANT,
         adminTokenHash: hashToken(adminToken),
-        mqttUrl: () => broker?.url,
+        mqttUrl: () => broker && reachable(broker.url, options.publicUrl),
         mqttConnections: () => broker?.connections ?? 0,
       },
       {
@@ -123,7 +124,7 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
         {
           ...options.mqtt,
           node: name,
-          baseUrl: () => options.publicUrl ?? http.url,
+          baseUrl: () => options.publicUrl ?? reachable(http.url),
           connectTimeoutMs: 10_000,
           drainTimeoutMs: 10_000,
         },
@@ -144,6 +145,17 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
       await resources.disposeAsync();
     },
   };
+}
+
+/**
+ * What gateways are told: an address that means "every interface" here means nothing there, so the public address's host
+ * stands in for it, or this machine's name.
+ */
+function reachable(url: string, publicUrl?: string): string {
+  const address = new URL(url);
+  if (address.hostname !== '0.0.0.0' && address.hostname !== '[::]') return url;
+  address.hostname = publicUrl === undefined ? hostname() : new URL(publicUrl).hostname;
+  return address.href.replace(/\/$/, '');
 }
 
 /** Structured logs on stderr, one JSON object a line. */

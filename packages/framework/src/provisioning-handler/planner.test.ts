@@ -50,12 +50,13 @@ describe('the planner', () => {
   });
 
   async function publish(name: string, version: string, rest: object = {}): Promise<void> {
+    const contentSha256 = String(++published).padStart(64, '0') as Sha256;
     const artifact: Artifact = {
       manifest: artifactManifestSchema.parse({ name, version, ...rest }),
-      contentSha256: String(++published).padStart(64, '0') as Sha256,
+      contentSha256,
       unpackedSize: 1,
       fileCount: 1,
-      segments: [],
+      segments: [{ encoding: 'gzip', sha256: contentSha256, size: 1 }],
       publishedAt: published,
     };
     await repositories.write((set) => set.artifacts.insert(DEFAULT_TENANT, artifact, []));
@@ -87,7 +88,7 @@ describe('the planner', () => {
     assert.notDeepEqual(await planAll(), first);
     assert.deepEqual(counts, { solves: 24, builds: 24 });
     await repositories.write((set) =>
-      set.artifacts.withdraw(DEFAULT_TENANT, 'svm' as Artifact['manifest']['name'], '2.0.0', 'bad', 5),
+      set.artifacts.withdraw(DEFAULT_TENANT, 'svm' as Artifact['manifest']['name'], '2.0.0', 5, 'bad'),
     );
     await planAll();
     assert.deepEqual(counts, { solves: 36, builds: 36 });
