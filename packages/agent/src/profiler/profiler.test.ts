@@ -7,6 +7,7 @@ import { type GatewayProfile, gatewayProfileSchema, mergePatch } from '@leonore/
 import * as fc from 'fast-check';
 import { temporaryFolder } from '../test-support/temporary-folder.ts';
 import { findCapabilities, PROBES } from './capabilities.ts';
+import { findCompatibleArchs } from './platform.ts';
 import { createProfiler, diffPatch, newsOf } from './profiler.ts';
 
 void test('profiles this machine in a form that the framework takes', async () => {
@@ -30,6 +31,21 @@ void test('profiles this machine in a form that the framework takes', async () =
   assert.deepEqual(profile.encodings, ['zstd', 'gzip']);
   assert.ok((profile.disk?.total ?? 0) >= (profile.disk?.free ?? 1));
   assert.ok((profile.memory?.total ?? 0) > 0);
+});
+
+void test('declares an architecture beside its own only where the loader for it is there', async () => {
+  const asked: string[] = [];
+  const find = (own: string, there: readonly string[]) =>
+    findCompatibleArchs(own, (path) => {
+      asked.push(path);
+      return Promise.resolve(there.includes(path));
+    });
+  assert.deepEqual(await find('arm64', ['/lib/ld-linux-armhf.so.3']), ['arm']);
+  assert.deepEqual(await find('arm64', ['/lib/ld-linux.so.2']), []);
+  assert.deepEqual(await find('x64', ['/lib/ld-linux.so.2', '/lib/ld-linux-armhf.so.3']), ['ia32']);
+  assert.deepEqual(await find('x64', []), []);
+  assert.deepEqual(await find('riscv64', ['/lib/ld-linux.so.2']), []);
+  assert.deepEqual(asked.length, 4);
 });
 
 void test('free memory and disk are no news, a new component is', async () => {

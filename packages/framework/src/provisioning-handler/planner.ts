@@ -64,8 +64,19 @@ export function createPlanner(
     readonly withdrawn: ReadonlySet<string>;
   }
 
+  const reading = new Map<Tenant, Promise<number>>();
+  /** Asked for by a page of gateways at once, it is read once. Who asks later reads it anew: it may have risen. */
+  function readRevision(tenant: Tenant): Promise<number> {
+    const begun = reading.get(tenant);
+    if (begun) return begun;
+    const read = repositories.read.artifacts.revision(tenant);
+    reading.set(tenant, read);
+    queueMicrotask(() => reading.delete(tenant));
+    return read;
+  }
+
   async function load(tenant: Tenant): Promise<Loaded & { revision: number }> {
-    const revision = await repositories.read.artifacts.revision(tenant);
+    const revision = await readRevision(tenant);
     const known = catalogues.get(tenant);
     if (known?.revision === revision) return { ...(await known.catalogue), revision };
     const catalogue = read(tenant, revision, known?.catalogue);

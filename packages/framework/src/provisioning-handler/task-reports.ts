@@ -66,13 +66,18 @@ export function createTaskReports(deps: { builder: PackageBuilder; moves: TaskMo
         target = 'failed';
         messages.push(`the gateway reports success, but what it says it has lacks ${missing.join(', ')}`);
       }
-      if (target === undefined || !canMove(task.state, target)) await quota.take(tenant, id, messages);
+      const advances = target !== undefined && canMove(task.state, target);
+      // It says nothing new: the download was noted when the gateway fetched the first byte, say.
+      if (!advances && messages.length === 0) return;
+      if (!advances) await quota.take(tenant, id, messages);
+      // A gateway begins with the cause and ends with what it did about it.
+      const message = target === 'failed' && missing.length === 0 ? messages[0] : messages.at(-1);
       const moved = await moves.move(
         tenant,
         id,
         ({ state }) => {
           if (isTerminal(state)) return undefined;
-          return { to: target !== undefined && canMove(state, target) ? target : state, change: { messages } };
+          return { to: target !== undefined && canMove(state, target) ? target : state, change: { messages, message } };
         },
         async (set, after) => {
           if (isTerminal(after.state)) await settle(tenant, set, after, installed, success);

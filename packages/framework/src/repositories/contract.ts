@@ -227,8 +227,10 @@ export interface TaskChange {
   readonly classKey?: string | undefined;
   readonly canceling?: boolean | undefined;
   readonly deadlineAt?: number | undefined;
-  /** Kept in the task's history; the last becomes its `message`. */
+  /** Kept in the task's history. */
   readonly messages?: readonly string[] | undefined;
+  /** What is shown of the task from now on; the last of `messages` when absent. */
+  readonly message?: string | undefined;
 }
 
 export interface RolloutRepository {

@@ -165,7 +165,7 @@ export function createTaskQueries(db: Db): TaskQueries {
 
 function changed(to: TaskState, at: number, change: TaskChange): Updateable<TaskTable> {
   const { deliveredBy, classKey, canceling, deadlineAt, messages } = change;
-  const message = messages?.at(-1);
+  const message = change.message ?? messages?.at(-1);
   return {
     state: to,
     updated_at: at,
