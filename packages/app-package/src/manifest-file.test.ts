@@ -32,6 +32,9 @@ platform: { os: linux, arch: arm64, libc: glibc }
 installPath: /opt/sedona-vm
 requires:
   artifacts:    { libmodbus: ^3.1.0 }
+  optional:     { sedona-ui: ^2 }
+  anyOf:
+    - [{ artifact: jvm, range: ">=17" }, { capability: java, range: ">=17" }]
   capabilities: { java: ">=8" }
   resources:    { memory: 64MiB, disk: 20MiB }
 provides:     { sedona: 1.2.28 }
@@ -48,6 +51,13 @@ run: { restart: always }
       installPath: '/opt/sedona-vm',
       requires: {
         artifacts: { libmodbus: '^3.1.0' },
+        optional: { 'sedona-ui': '^2' },
+        anyOf: [
+          [
+            { artifact: 'jvm', range: '>=17' },
+            { capability: 'java', range: '>=17' },
+          ],
+        ],
         capabilities: { java: '>=8' },
         resources: { memory: 67_108_864, disk: 20_971_520 },
       },
@@ -98,6 +108,52 @@ run: { restart: always }
       'an unknown key further in',
       `${HEAD}platform:\n  os: linux\n  cpu: arm\n`,
       ['5:3: platform.cpu: is unknown; the keys of "platform" are os, arch, libc'],
+    ],
+    [
+      'needing itself in every way there is',
+      `${HEAD}requires:\n  optional: { svm: "*" }\n  anyOf: [[{ artifact: svm }, { capability: x }]]\n`,
+      [
+        '4:20: requires.optional.svm: svm cannot require itself (found "*")',
+        '5:24: requires.anyOf.0.0.artifact: svm cannot require itself (found "svm")',
+      ],
+    ],
+    [
+      'optional and required at once',
+      `${HEAD}requires: { artifacts: { lib: "*" }, optional: { lib: "*" } }\n`,
+      [/requires\.optional\.lib: lib is required under "artifacts" already; it cannot be optional too/],
+    ],
+    [
+      'a broken range of what is optional',
+      `${HEAD}requires: { optional: { lib: about 3 } }\n`,
+      ['3:30: requires.optional.lib: a range reads like ^1.2.0, >=2 <4, 1.x or * (found "about 3")'],
+    ],
+    [
+      'a choice that is none',
+      `${HEAD}requires: { anyOf: [[{ artifact: lib }], []] }\n`,
+      [
+        /requires\.anyOf\.0: a choice has 2 to 16 alternatives; what has only one stands under "artifacts" or "capabilities"/,
+        /requires\.anyOf\.1: a choice has 2 to 16 alternatives/,
+      ],
+    ],
+    [
+      'alternatives not in lists',
+      `${HEAD}requires: { anyOf: [{ artifact: lib }, { artifact: other }] }\n`,
+      [/requires\.anyOf\.0: must be a list/, /requires\.anyOf\.1: must be a list/],
+    ],
+    [
+      'an alternative that names nothing, both, or what it should not',
+      `${HEAD}requires:\n  anyOf:\n    - [{ range: "*" }, { artifact: a, capability: b }]\n    - [{ artefact: a }, { artifact: a }]\n`,
+      [
+        /^5:8: requires\.anyOf\.0\.0: an alternative names either an artifact or a capability/,
+        /^5:24: requires\.anyOf\.0\.1: an alternative names either an artifact or a capability/,
+        /^6:8: requires\.anyOf\.1\.0: an alternative names either an artifact or a capability/,
+        /^6:10: requires\.anyOf\.1\.0\.artefact: is unknown; do you mean "artifact"\?/,
+      ],
+    ],
+    [
+      'names that differ by case',
+      `${HEAD}requires: { artifacts: { Lib: "*" } }\n`,
+      [/^3:26: requires\.artifacts\.Lib: cannot be a key here: .*a-z/],
     ],
     [
       'unknown keys of requires and run',

@@ -36,10 +36,14 @@ export function createProfiler(options: ProfilerOptions): Profiler {
   return {
     async profile() {
       capabilities ??= findCapabilities(options.probes ?? PROBES);
+      const { compatibleArchs, ...facts } = await machineFacts(options.root);
+      // Who plays another architecture does not run what this machine runs beside its own.
+      const declared = options.overrides?.arch === undefined && compatibleArchs ? { compatibleArchs } : {};
       const found: GatewayProfile = {
         ...EMPTY_PROFILE,
         agent: { name: 'leonore-agent', version: options.version },
-        ...(await machineFacts(options.root)),
+        ...facts,
+        ...declared,
         capabilities: await capabilities,
         encodings: ['zstd', 'gzip'],
         strategies: [...options.strategies],

@@ -162,6 +162,39 @@ const rows: Row[] = [
     says: 'heavy cannot be installed on this gateway: heavy 1.0.0 needs svm; heavy 1.0.0 (40 MiB) and svm 1.0.0 (30 MiB) need at least 70 MiB of memory together; the gateway has 64 MiB.',
   },
   {
+    it: 'a budget nothing could ever keep to',
+    artifacts: [artifact('a 1.0.0', { requires: { resources: { memory: '1GiB' } } })],
+    asked: request('a', { resources: { memory: 0 } }),
+    says: 'a cannot be installed on this gateway: a 1.0.0 needs at least 1 GiB of memory; the gateway has 0 bytes.',
+  },
+  {
+    it: 'memory in sum over several applications',
+    artifacts: ['a 64', 'b 32', 'c 1'].map((text) => {
+      const [name, memory] = text.split(' ');
+      return artifact(`${name} 1.0.0`, { requires: { resources: { memory: `${memory}MiB` } } });
+    }),
+    asked: request(['a', 'b', 'c'], { resources: { memory: 64 * mib } }),
+    says: 'a and b cannot be installed together on this gateway: a 1.0.0 (64 MiB) and b 1.0.0 (32 MiB) need at least 96 MiB of memory together; the gateway has 64 MiB. What would fit: without a: b 1.0.0.',
+  },
+  {
+    it: 'a pinned version that is withdrawn, and installed in another version',
+    artifacts: [artifact('a 1.0.0', { withdrawn: 'leaks' }), artifact('a 1.1.0')],
+    asked: request('a 1.0.0', { installed: installed('a 1.1.0 requested') }),
+    says: 'a 1.0.0 cannot be installed on this gateway: a 1.0.0 was withdrawn (leaks). What would fit: a 1.1.0.',
+  },
+  {
+    it: 'a name in capitals',
+    artifacts: svm,
+    asked: request('SVM'),
+    says: 'SVM cannot be installed on this gateway: there is no artifact SVM; did you mean svm? What would fit: svm 2.1.0.',
+  },
+  {
+    it: 'a range that is none fits nothing, though the schemas should have refused it',
+    artifacts: svm,
+    asked: request('svm about-2'),
+    says: 'svm about-2 cannot be installed on this gateway: svm has no version about-2; there are 2.1.0, 2.0.0 and 1.2.28. What would fit: svm 2.1.0.',
+  },
+  {
     it: 'too little disk by a hair',
     artifacts: [artifact('a 1.0.0', { unpackedSize: mib }), artifact('a 2.0.0', { unpackedSize: 5 * mib + 1 })],
     asked: request('a ^2', { resources: { disk: 5 * mib } }),

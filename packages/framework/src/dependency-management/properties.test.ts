@@ -313,6 +313,43 @@ test('an explanation is enough by itself, and without any one of its facts there
   );
 });
 
+test('each fact of an explanation is true, and speaks of what there is', () => {
+  fc.assert(
+    fc.property(everything, ({ artifacts, request }) => {
+      const resolution = resolve(request, createCatalogue(artifacts, 1));
+      if (resolution.outcome !== 'unsatisfiable') return;
+      for (const { kind, subject = '', object = '', text } of resolution.explanation.facts) {
+        const builds = artifacts.filter(({ manifest }) => manifest.name === subject);
+        const some = (holds: (manifest: Artifact['manifest']) => boolean) => builds.some((one) => holds(one.manifest));
+        const truths: Record<string, () => boolean> = {
+          requested: () => request.applications.some(({ name, range }) => name === subject && range === object),
+          unknown: () => builds.length === 0 && text.startsWith(`there is no artifact ${subject}`),
+          'no-version': () => builds.length > 0 || request.installed.some(({ name }) => name === subject),
+          requires: () => some(({ requires }) => Object.hasOwn(requires.artifacts, object)),
+          capability: () => some(({ requires }) => Object.hasOwn(requires.capabilities, object)),
+          'any-of': () => some(({ requires }) => (requires.anyOf ?? []).length > 0),
+          optional: () => some(({ requires }) => Object.hasOwn(requires.optional ?? {}, object)),
+          conflict: () => some(({ conflicts }) => Object.hasOwn(conflicts, object)),
+          platform: () => some(({ platform }) => Object.keys(platform).length > 0),
+          withdrawn: () => builds.some(({ withdrawnAt }) => withdrawnAt !== undefined),
+          resource: () => (request.resources?.[subject as 'memory' | 'disk'] ?? Infinity) < Infinity,
+          cycle: () => true,
+        };
+        assert.ok(truths[kind]?.(), `${kind} ${subject} ${object}: ${text}`);
+        // Every "NAME VERSION" that is told about is there to be had, or installed.
+        for (const [, name, version] of text.matchAll(/\b([a-d]) (\d+\.\d+\.\d+(?:-beta\.1)?)(?= [(np]| ->| would)/g)) {
+          const known = [...artifacts.map(({ manifest }) => manifest), ...request.installed];
+          assert.ok(
+            known.some((one) => one.name === name && one.version === version),
+            text,
+          );
+        }
+      }
+    }),
+    { numRuns },
+  );
+});
+
 test('the order in which things are given does not matter, save that of the applications', () => {
   const shuffled = everything.chain((one) =>
     fc.record({

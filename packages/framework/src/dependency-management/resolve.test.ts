@@ -117,6 +117,18 @@ const versions: Row[] = [
     gets: ['install a 1.0.0', 'install b 2.0.0-beta.1'],
   },
   {
+    it: 'a pinned version is taken though there are newer ones, under a dependency too',
+    artifacts: [...svm, artifact('a 1.0.0', needs({ svm: '2.0.0' }))],
+    asked: request('a'),
+    gets: ['install svm 2.0.0', 'install a 1.0.0'],
+  },
+  {
+    it: 'a pinned pre-release is taken',
+    artifacts: [artifact('a 2.0.0-beta.1'), artifact('a 1.0.0')],
+    asked: request('a 2.0.0-beta.1'),
+    gets: ['install a 2.0.0-beta.1'],
+  },
+  {
     it: 'leaves withdrawn versions alone',
     artifacts: [artifact('a 1.0.0'), artifact('a 1.1.0', { withdrawn: 'leaks' })],
     asked: request('a'),

@@ -72,7 +72,7 @@ export function solve(problem: Problem, { stepLimit, facts, extend }: SolveOptio
   return search({
     variables: problem.variables,
     groups: [...versions.values()],
-    clauses: [...fixed, ...(facts ? clausesOf(problem, facts) : problem.clauses)],
+    clauses: extend ? [...fixed, ...problem.clauses] : facts ? clausesOf(problem, facts) : problem.clauses,
     decide,
     check,
     complete,

@@ -1,5 +1,5 @@
 /** Small pieces of the sentences: lists, sets of versions, platforms, amounts, names that are nearly right. */
-import { type Alternative, type Artifact, platformKey, type Platform } from '@leonore/protocol';
+import { type Alternative, type Artifact, platformKey } from '@leonore/protocol';
 import { fitsPlatform, PLATFORM_KEYS, type Runs } from './catalogue.ts';
 import type { Candidate } from './candidates.ts';
 
@@ -85,7 +85,9 @@ export function platformMismatch(
 }
 
 /** Of the names those that are a slip of the pen away, nearest first. */
-export function nearNames(name: string, names: readonly string[]): readonly string[] {
+export function nearNames(written: string, names: readonly string[]): readonly string[] {
+  // Names of artifacts have no capitals.
+  const name = written.toLowerCase();
   const allowed = Math.floor((name.length + 1) / 3);
   return names
     .filter((other) => Math.abs(other.length - name.length) <= allowed || other.includes(name) || name.includes(other))

@@ -88,14 +88,14 @@ test('a pacer works on everything by turns, one slice in each', async () => {
   assert.equal(await pacer.run(counting(1, seen, 'd')), 'd', 'it begins again after it had nothing to do');
 });
 
+function* breaking(): Work<never> {
+  yield 1;
+  throw new Error('broken');
+}
+
 test('work that fails fails alone', async () => {
   const pacer = createPacer();
-  // oxlint-disable-next-line require-yield
-  const failing = pacer.run(
-    (function* (): Work<never> {
-      throw new Error('broken');
-    })(),
-  );
+  const failing = pacer.run(breaking());
   const other = pacer.run(counting(3, [], 'a'));
   await assert.rejects(failing, /broken/);
   assert.equal(await other, 'a');

@@ -59,7 +59,7 @@ export function createPacer(options: PacerOptions = {}): Pacer {
             return true;
           } while (now() < end);
         } catch (error) {
-          reject(error as Error);
+          reject(error);
           return true;
         }
         return false;

@@ -35,14 +35,13 @@ export interface GatewayTasks {
   history(tenant: Tenant, gateway: GatewayId, task: TaskId): Promise<TaskHistory>;
   /** A task of this gateway that ended with success. @throws task.unknown */
   installed(tenant: Tenant, gateway: GatewayId, task: TaskId): Promise<TaskDelivery>;
-  /** The package of a task that this gateway may download now. @throws task.unknown */
+  /** The package of a task that this gateway may download now; with `begins` it does. @throws task.unknown */
   download(
     tenant: Tenant,
     gateway: GatewayId,
     task: TaskId,
+    begins: boolean,
   ): Promise<{ package: PackageRecord; hashes: PackageHashes }>;
-  /** Notes that the gateway fetches the package's bytes. */
-  downloading(tenant: Tenant, gateway: GatewayId, task: TaskId): Promise<void>;
   /** @throws task.unknown, task.closed */
   feedback(tenant: Tenant, gateway: GatewayId, task: TaskId, feedback: DdiFeedback): Promise<void>;
   /** @throws task.unknown unless it is being canceled */

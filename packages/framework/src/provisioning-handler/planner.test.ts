@@ -87,9 +87,7 @@ describe('the planner', () => {
     await publish('svm', '2.0.0');
     assert.notDeepEqual(await planAll(), first);
     assert.deepEqual(counts, { solves: 24, builds: 24 });
-    await repositories.write((set) =>
-      set.artifacts.withdraw(DEFAULT_TENANT, 'svm' as Artifact['manifest']['name'], '2.0.0', 5, 'bad'),
-    );
+    await repositories.write((set) => set.artifacts.withdraw(DEFAULT_TENANT, 'svm', '2.0.0', 5, 'bad'));
     await planAll();
     assert.deepEqual(counts, { solves: 36, builds: 36 });
   });

@@ -35,19 +35,22 @@ export interface TaskMoves {
   changeOf(tenant: Tenant, task: TaskRecord, rollout: RolloutRecord): Promise<RolloutChange>;
   /**
    * `decide` looks at the task as it is and says where it goes (undefined: nothing to do); it is asked again when somebody
-   * else was quicker. `also` runs in the same transaction. The task as it is then, or undefined when nothing was done.
+   * else was quicker. `also` runs in the same transaction. `known`, the task as it was read a moment ago, saves a reading
+   * where `decide` looks at nothing but its state. The task as it is then, or undefined when nothing was done.
    */
   move(
     tenant: Tenant,
     id: TaskId,
     decide: (task: TaskRecord) => Decision | undefined,
     also?: (set: RepositorySet, task: TaskRecord) => Promise<void>,
+    known?: TaskRecord,
   ): Promise<TaskRecord | undefined>;
   /** Puts another task in the place of one that waits, under a new number. Undefined when it waits no more. */
   renew(tenant: Tenant, task: TaskRecord, rollout: RolloutRecord, why: string): Promise<TaskRecord | undefined>;
 }
 
 const COMPARE_AND_SWAP_TRIES = 5;
+const KEPT_DEADLINES = 1000;
 
 export function createTaskMoves(deps: {
   repositories: Repositories;
@@ -69,6 +72,16 @@ export function createTaskMoves(deps: {
     return rollout;
   }
 
+  /** They never change, so that one reading for each rollout is enough. */
+  const deadlines = new Map<string, Deadlines>();
+  async function deadlinesOf(tenant: Tenant, task: TaskRecord, set: RepositorySet): Promise<Deadlines> {
+    const key = `${tenant}/${task.rollout}`;
+    const known = deadlines.get(key) ?? (await rolloutOf(tenant, task, set)).deadlines;
+    if (deadlines.size >= KEPT_DEADLINES) deadlines.clear();
+    deadlines.set(key, known);
+    return known;
+  }
+
   return {
     async own(tenant, gateway, id) {
       const task = await repositories.read.rollouts.findTask(tenant, id);
@@ -80,17 +93,15 @@ export function createTaskMoves(deps: {
       const reached = await repositories.read.rollouts.gatewaysWithTask(tenant, id, [gateway], ['succeeded']);
       return reached.has(gateway) ? NO_CHANGE : rollout;
     },
-    async move(tenant, id, decide, also) {
+    async move(tenant, id, decide, also, known) {
       for (let tries = 0; tries < COMPARE_AND_SWAP_TRIES; tries++) {
         const outcome = await repositories.write(async (set) => {
-          const task = await set.rollouts.findTask(tenant, id);
+          const task = tries === 0 && known ? known : await set.rollouts.findTask(tenant, id);
           const decision = task && decide(task);
           if (!task || !decision) return { done: true, task: undefined } as const;
           const { to, change = {} } = decision;
           const deadlineAt =
-            to === task.state || isTerminal(to)
-              ? undefined
-              : deadline((await rolloutOf(tenant, task, set)).deadlines, to, now());
+            to === task.state || isTerminal(to) ? undefined : deadline(await deadlinesOf(tenant, task, set), to, now());
           const moved = await set.rollouts.transition(tenant, id, task.state, to, now(), { ...change, deadlineAt });
           if (moved) await also?.(set, moved);
           return { done: moved !== undefined, task: moved } as const;

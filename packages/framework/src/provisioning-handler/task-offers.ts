@@ -10,10 +10,28 @@ import type { RolloutChange } from './wanted.ts';
 export interface TaskOffers {
   current(tenant: Tenant, gateway: GatewayId): Promise<CurrentWork>;
   deliver(tenant: Tenant, gateway: GatewayId, task: TaskId, by: Strategy): Promise<TaskDelivery>;
+  /** What the gateway shall do now, delivered at once: for who brings it there without being asked. */
+  deliverCurrent(tenant: Tenant, gateway: GatewayId, by: Strategy): Promise<DeliveredWork>;
   installed(tenant: Tenant, gateway: GatewayId, task: TaskId): Promise<TaskDelivery>;
-  download(tenant: Tenant, gateway: GatewayId, task: TaskId): Promise<Pick<TaskDelivery, 'package' | 'hashes'>>;
-  downloading(tenant: Tenant, gateway: GatewayId, task: TaskId): Promise<void>;
+  /** With `begins`, the task counts as downloading from now on. */
+  download(
+    tenant: Tenant,
+    gateway: GatewayId,
+    task: TaskId,
+    begins: boolean,
+  ): Promise<Pick<TaskDelivery, 'package' | 'hashes'>>;
 }
+
+export type DeliveredWork =
+  | { readonly kind: 'deployment'; readonly delivery: TaskDelivery }
+  | { readonly kind: 'cancel'; readonly task: TaskId }
+  | { readonly kind: 'none' };
+
+/** As `CurrentWork`, with the task itself. */
+type Work =
+  | { readonly kind: 'deployment'; readonly task: TaskRecord }
+  | { readonly kind: 'cancel'; readonly task: TaskRecord }
+  | { readonly kind: 'none' };
 
 /** Newest tasks of a gateway among which one is looked for that went before an older one. */
 const LOOKED_AT = 50;
@@ -89,17 +107,16 @@ export function createTaskOffers(deps: {
     }
   }
 
-  async function current(tenant: Tenant, gateway: GatewayId): Promise<CurrentWork> {
+  async function upNext(tenant: Tenant, gateway: GatewayId): Promise<Work> {
     const active = await repositories.read.rollouts.activeTasks(tenant, gateway);
     // What it works on comes before what waits, though that may be older: it was held back by a pause.
     const { true: waiting = [], false: begun = [] } = Object.groupBy(active, ({ state }) =>
       state === 'pending' ? 'true' : 'false',
     );
     for (const task of [...begun, ...waiting]) {
-      if (task.canceling) return { kind: 'cancel', task: task.id };
+      if (task.canceling) return { kind: 'cancel', task };
       const ready = task.state === 'pending' ? await prepare(tenant, task) : task;
-      if (ready?.package)
-        return { kind: 'deployment', task: ready.id, revision: Number.parseInt(ready.package.slice(2, 9), 16) };
+      if (ready?.package) return { kind: 'deployment', task: ready };
     }
     return { kind: 'none' };
   }
@@ -114,44 +131,59 @@ export function createTaskOffers(deps: {
     };
   }
 
+  /** The task is up next: it counts as offered from now on. @throws task.unknown when it ended or is being canceled meanwhile */
+  async function offered(tenant: Tenant, task: TaskRecord, by: Strategy): Promise<TaskDelivery> {
+    // Later than a push, a pull says how it came for true; a push after a pull only says it again.
+    const first = ({ state, deliveredBy }: TaskRecord) =>
+      state === 'pending' || (state === 'offered' && deliveredBy === 'push' && by === 'pull');
+    const change = { to: 'offered', change: { deliveredBy: by } } as const;
+    const now = first(task)
+      ? ((await moves.move(tenant, task.id, (seen) => (first(seen) && !seen.canceling ? change : undefined))) ??
+        (await moves.own(tenant, task.gateway, task.id)))
+      : task;
+    if (now.canceling || isTerminal(now.state))
+      throw new LeonoreError('task.unknown', `task ${task.id} is not on offer any more`);
+    return deliveryOf(tenant, now);
+  }
+
   return {
-    current,
+    async current(tenant, gateway) {
+      const work = await upNext(tenant, gateway);
+      if (work.kind === 'none') return work;
+      const { id, package: packageId = '' } = work.task;
+      if (work.kind === 'cancel') return { kind: 'cancel', task: id };
+      return { kind: 'deployment', task: id, revision: Number.parseInt(packageId.slice(2, 9), 16) };
+    },
     async deliver(tenant, gateway, id, by) {
-      let task = await moves.own(tenant, gateway, id);
-      if (task.state === 'pending') {
-        const work = await current(tenant, gateway);
-        if (work.kind !== 'deployment' || work.task !== id)
-          throw new LeonoreError('task.unknown', `task ${id} is not on offer now`);
-      }
-      // Later than a push, a pull says how it came for true; a push after a pull only says it again.
-      const first = ({ state, deliveredBy }: TaskRecord) =>
-        state === 'pending' || (state === 'offered' && deliveredBy === 'push' && by === 'pull');
-      if (first(task)) {
-        const offered = { to: 'offered', change: { deliveredBy: by } } as const;
-        await moves.move(tenant, id, (now) => (first(now) && !now.canceling ? offered : undefined));
-        task = await moves.own(tenant, gateway, id);
-      }
-      if (task.canceling || isTerminal(task.state))
-        throw new LeonoreError('task.unknown', `task ${id} is not on offer any more`);
-      return deliveryOf(tenant, task);
+      const task = await moves.own(tenant, gateway, id);
+      if (task.state !== 'pending') return offered(tenant, task, by);
+      const work = await upNext(tenant, gateway);
+      if (work.kind !== 'deployment' || work.task.id !== id)
+        throw new LeonoreError('task.unknown', `task ${id} is not on offer now`);
+      return offered(tenant, work.task, by);
+    },
+    async deliverCurrent(tenant, gateway, by) {
+      const work = await upNext(tenant, gateway);
+      if (work.kind === 'none') return work;
+      if (work.kind === 'cancel') return { kind: 'cancel', task: work.task.id };
+      return { kind: 'deployment', delivery: await offered(tenant, work.task, by) };
     },
     async installed(tenant, gateway, id) {
       const task = await moves.own(tenant, gateway, id);
       if (task.state !== 'succeeded') throw new LeonoreError('task.unknown', `task ${id} is not installed`);
       return deliveryOf(tenant, task);
     },
-    async download(tenant, gateway, id) {
+    async download(tenant, gateway, id, begins) {
       const task = await moves.own(tenant, gateway, id);
       if (task.canceling || isTerminal(task.state) || task.state === 'pending') {
         throw new LeonoreError('task.unknown', `task ${id} has nothing to download now`);
       }
+      if (begins && task.state === 'offered') {
+        const begun = ({ state }: TaskRecord) => (state === 'offered' ? ({ to: 'downloading' } as const) : undefined);
+        await moves.move(tenant, id, begun, undefined, task);
+      }
       const record = await packageOf(tenant, task);
       return { package: record, hashes: await builder.hashes(tenant, record) };
-    },
-    async downloading(tenant, gateway, id) {
-      const task = await moves.own(tenant, gateway, id);
-      if (task.state !== 'offered') return;
-      await moves.move(tenant, id, ({ state }) => (state === 'offered' ? { to: 'downloading' } : undefined));
     },
   };
 }

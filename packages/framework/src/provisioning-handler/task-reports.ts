@@ -82,6 +82,7 @@ export function createTaskReports(deps: { builder: PackageBuilder; moves: TaskMo
         async (set, after) => {
           if (isTerminal(after.state)) await settle(tenant, set, after, installed, success);
         },
+        task,
       );
       if (moved) return;
       quota.forget(id);

@@ -185,7 +185,7 @@ export function registerDdi(
   app.get(`${ROOT}/softwaremodules/:moduleId/artifacts`, async (request, reply) => {
     const { tenant, id, origin } = caller(request);
     const task = moduleId(request);
-    const delivery = { task, expiresAt: 0, ...(await tasks.download(tenant, id, task)) };
+    const delivery = { task, expiresAt: 0, ...(await tasks.download(tenant, id, task, false)) };
     return sendJson(
       request,
       reply,
@@ -196,9 +196,10 @@ export function registerDdi(
   app.get(`${ROOT}/softwaremodules/:moduleId/artifacts/:filename`, async (request, reply) => {
     const { tenant, id } = caller(request);
     const task = moduleId(request);
-    const { package: record, hashes } = await tasks.download(tenant, id, task);
-    const fileName = packageFileName({ package: record });
     const { filename } = request.params as Params;
+    const begins = request.method === 'GET' && !filename.endsWith('.MD5SUM');
+    const { package: record, hashes } = await tasks.download(tenant, id, task, begins);
+    const fileName = packageFileName({ package: record });
     if (filename === `${fileName}.MD5SUM`) {
       return reply
         .header('content-type', 'text/plain')
@@ -207,7 +208,6 @@ export function registerDdi(
     }
     if (filename !== fileName)
       throw new LeonoreError('task.unknown', `task ${task} has no file ${filename}; it has ${fileName}`);
-    if (request.method === 'GET') await tasks.downloading(tenant, id, task);
     return sendPackage(builder, request, reply, { record, etag: hashes.sha1, fileName, cacheControl: 'private' });
   });
 }

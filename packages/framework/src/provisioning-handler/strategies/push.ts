@@ -6,21 +6,20 @@ import type { ProvisioningStrategy } from './strategy.ts';
 
 export function createPushStrategy(deps: {
   push: () => GatewayPush | undefined;
-  tasks: Pick<Tasks, 'current' | 'deliver'>;
+  tasks: Pick<Tasks, 'deliverCurrent' | 'cancelRequested'>;
 }): ProvisioningStrategy {
   return {
     async offer(tenant, gateway) {
       const push = deps.push();
       if (!push?.isConnected(tenant, gateway)) return;
-      const work = await deps.tasks.current(tenant, gateway);
-      if (work.kind === 'cancel') await push.pushCancel(tenant, gateway, work.task);
-      if (work.kind !== 'deployment') return;
-      const delivery = await deps.tasks.deliver(tenant, gateway, work.task, 'push').catch(notOnOffer);
-      if (!delivery) return;
-      await push.pushTask(tenant, gateway, delivery);
+      const work = await deps.tasks.deliverCurrent(tenant, gateway, 'push').catch(notOnOffer);
+      if (work?.kind === 'cancel') await push.pushCancel(tenant, gateway, work.task);
+      if (work?.kind !== 'deployment') return;
+      await push.pushTask(tenant, gateway, work.delivery);
       // Canceled meanwhile, its cancel may have gone out before it.
-      const now = await deps.tasks.current(tenant, gateway);
-      if (now.kind === 'cancel' && now.task === work.task) await push.pushCancel(tenant, gateway, now.task);
+      const { task } = work.delivery;
+      const canceled = await deps.tasks.cancelRequested(tenant, gateway, task).then(() => true, notOnOffer);
+      if (canceled) await push.pushCancel(tenant, gateway, task);
     },
     async cancel(tenant, gateway, task) {
       await deps.push()?.pushCancel(tenant, gateway, task);
@@ -28,7 +27,7 @@ export function createPushStrategy(deps: {
   };
 }
 
-/** Somebody was quicker: it ended, or is held back. */
+/** Somebody was quicker: it ended, is held back, or is not being canceled. */
 function notOnOffer(error: unknown): undefined {
   if (!isLeonoreError(error, 'task.unknown')) throw error;
 }
