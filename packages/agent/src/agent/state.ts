@@ -54,7 +54,10 @@ export async function openState(folder: AgentFolder, logger: Logger): Promise<St
   const lost = await missingFromDisk(folder, value.installed);
   if (lost.length > 0) {
     logger.warn('components are gone from the disk; they count as not installed', { names: lost });
-    value = { ...value, installed: Object.fromEntries(Object.entries(value.installed).filter(([name]) => !lost.includes(name))) };
+    value = {
+      ...value,
+      installed: Object.fromEntries(Object.entries(value.installed).filter(([name]) => !lost.includes(name))),
+    };
     await writeDurable(folder.state, value);
   }
   return {
