@@ -73,6 +73,19 @@ for (const strategy of ['pull', 'push'] as const) {
       assert.equal(await events('meter'), 'start 1.0.0\nstart 1.1.0\n');
     });
 
+    it('restarts what stands on a component that was updated under it', async () => {
+      await site.publish(library('runtime', '1.5.0'));
+      const { rollout, tasks } = await site.provision({
+        applications: [{ name: 'meter', range: '^1.1.0' }],
+        selector: select,
+        strategy,
+        upgrade: true,
+      });
+      assert.equal(rollout.state, 'succeeded', wordsOf(tasks));
+      assert.deepEqual(await installed(), { meter: '1.1.0', runtime: '1.5.0' });
+      assert.equal(await events('meter'), 'start 1.0.0\nstart 1.1.0\nstart 1.1.0\n');
+    });
+
     it('rolls back when the new version does not become healthy', async () => {
       await site.publish(
         service(

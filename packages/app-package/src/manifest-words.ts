@@ -96,17 +96,27 @@ function typeWords(expected: string, path: readonly PropertyKey[], value: unknow
 /** The keys that the schema knows at `path`. */
 function keysAt(path: readonly PropertyKey[]): string[] {
   let schema: unknown = artifactManifestSchema;
-  for (const key of path) schema = shapeOf(schema)[String(key)];
+  for (const key of path) schema = typeof key === 'number' ? elementOf(schema) : shapeOf(schema)[String(key)];
   return Object.keys(shapeOf(schema));
 }
 
-/** An object schema's members; those around it (default, optional) are looked through. */
+/** An object schema's members. */
 function shapeOf(schema: unknown): Readonly<Record<string, unknown>> {
+  return (memberOf(schema, 'shape') ?? {}) as Record<string, unknown>;
+}
+
+/** The schema of a list's elements. */
+function elementOf(schema: unknown): unknown {
+  return memberOf(schema, 'element');
+}
+
+/** Those around the schema that has it (default, optional) are looked through. */
+function memberOf(schema: unknown, member: string): unknown {
   let inner = schema;
   for (;;) {
-    if (typeof inner !== 'object' || inner === null) return {};
-    if ('shape' in inner) return inner.shape as Record<string, unknown>;
-    if (!('def' in inner)) return {};
+    if (typeof inner !== 'object' || inner === null) return undefined;
+    if (member in inner) return (inner as Record<string, unknown>)[member];
+    if (!('def' in inner)) return undefined;
     inner = (inner.def as { innerType?: unknown }).innerType;
   }
 }

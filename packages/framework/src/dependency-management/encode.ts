@@ -9,7 +9,7 @@ import { addLinks } from './links.ts';
 import type { Budget, Demand, Fact, Need, Problem, Resource, Wish } from './problem.ts';
 import { alternativesOf, providersOf } from './providers.ts';
 import type { ResolveRequest } from './request.ts';
-import { no, yes, type Clause } from './search.ts';
+import { no, NONE, yes, type Clause } from './search.ts';
 import { alternativesText } from './wording.ts';
 import type { Work } from './work.ts';
 
@@ -23,7 +23,12 @@ export function* createProblem(request: ResolveRequest, catalogue: Catalogue): W
 
   const sameDemands = new Map<string, Demand>();
   /** `missing`: the fact that says why the list is empty, when one does. */
-  function demandOf(kind: Demand['kind'], target: string, list: readonly number[], missing: number[] = []): Demand {
+  function demandOf(
+    kind: Demand['kind'],
+    target: string,
+    list: readonly number[],
+    missing: readonly number[] = NONE,
+  ): Demand {
     const key = `${kind} ${target} ${list.join()} ${missing.join()}`;
     const same = sameDemands.get(key);
     if (same) return same;
@@ -34,7 +39,7 @@ export function* createProblem(request: ResolveRequest, catalogue: Catalogue): W
     if (kind === 'artifact' && list.length > 0) {
       const inside = new Set(list);
       for (const other of versions.get(target as ArtifactName) ?? []) {
-        if (!inside.has(other)) clauses.push({ literals: [no(demand.variable), no(other)], facts: [] });
+        if (!inside.has(other)) clauses.push({ literals: [no(demand.variable), no(other)], facts: NONE });
       }
     }
     return demand;
@@ -49,7 +54,7 @@ export function* createProblem(request: ResolveRequest, catalogue: Catalogue): W
       const known = all.length > 0;
       const list = all.filter((variable) => catalogue.ranges.fits(at(variable).parsed, range));
       const absent = (): number => factOf(`absent ${name}`, () => ({ kind: 'absent', name, known }));
-      demand = demandOf('artifact', name, list, list.length > 0 ? [] : [absent()]);
+      demand = demandOf('artifact', name, list, list.length > 0 ? NONE : [absent()]);
       artifactDemands.set(key, demand);
     }
     return demand;

@@ -74,7 +74,7 @@ function* minimise(
   let core = facts;
   let seen = found;
   let left = stepLimit;
-  let narrowed: Problem = { ...problem, clauses: clausesOf(problem, core) };
+  let narrowed: Problem = { ...problem, clauses: yield* clausesOf(problem, core) };
   const isRequest = (fact: number): number => (problem.facts[fact]?.kind === 'requested' ? 0 : 1);
   for (const fact of [...facts].toSorted((a, b) => isRequest(a) - isRequest(b) || b - a)) {
     if (left <= 0) break;
@@ -85,7 +85,7 @@ function* minimise(
     if (result.kind !== 'none') continue;
     core = result.facts;
     seen = result.found;
-    narrowed = { ...problem, clauses: clausesOf(narrowed, core) };
+    narrowed = { ...problem, clauses: yield* clausesOf(narrowed, core) };
   }
   return { core, found: seen };
 }

@@ -5,7 +5,7 @@
  */
 import type { ArtifactName } from '@leonore/protocol';
 import type { Demand, Fact, Link, Need, Problem } from './problem.ts';
-import { no, yes, type Clause } from './search.ts';
+import { no, NONE, yes, type Clause } from './search.ts';
 import type { Work } from './work.ts';
 
 export interface Encoded extends Pick<Problem, 'facts' | 'needs' | 'versions' | 'demands'> {
@@ -22,7 +22,7 @@ export interface Sink {
 /** By fact. Adds the clauses that make them. */
 export function* addLinks(encoded: Encoded, sink: Sink): Work<ReadonlyMap<number, Link>> {
   const links = new Map<number, Link>();
-  for (const [fact, users] of usersByFact(encoded)) {
+  for (const [fact, users] of yield* usersByFact(encoded)) {
     if (users.length > 1) links.set(fact, addLink(fact, users, encoded, sink));
     yield users.length * 10;
   }
@@ -41,7 +41,7 @@ function addLink(fact: number, users: readonly number[], { needs, versions }: En
   const any = new Set(wanted.flatMap(({ candidates }) => candidates));
   const list = (versions.get(target as ArtifactName) ?? []).filter((one) => any.has(one));
   const demand = sink.demandOf('artifact', target, list);
-  sink.clauses.push({ literals: [no(variable), yes(demand.variable)], facts: [] });
+  sink.clauses.push({ literals: [no(variable), yes(demand.variable)], facts: NONE });
   return { variable, demand };
 }
 
@@ -63,9 +63,16 @@ function addCommonNeeds(
 }
 
 /** By fact of kind `requires` the candidates that have the need, first to last. */
-function usersByFact({ needs, facts }: { needs: Problem['needs']; facts: readonly Fact[] }): Map<number, number[]> {
+function* usersByFact({
+  needs,
+  facts,
+}: {
+  needs: Problem['needs'];
+  facts: readonly Fact[];
+}): Work<Map<number, number[]>> {
   const users = new Map<number, number[]>();
   for (const [variable, needed] of needs.entries()) {
+    if (variable % 100 === 0) yield 1000;
     for (const { fact } of needed.filter(isReal)) {
       if (facts[fact]?.kind !== 'requires') continue;
       const known = users.get(fact);

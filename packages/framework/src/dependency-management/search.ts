@@ -53,6 +53,8 @@ export type SearchResult =
 
 export const yes = (variable: number): number => variable * 2;
 export const no = (variable: number): number => variable * 2 + 1;
+/** One for the many: the collector's pauses grow with what is kept. */
+export const NONE: readonly never[] = Object.freeze([]);
 const variableOf = (literal: number): number => literal >> 1;
 
 interface Node {
@@ -142,7 +144,7 @@ export function* search(input: SearchInput): Work<SearchResult> {
   function propagateGroup(variable: number): Node | undefined {
     for (const other of groupOf[variable] ?? []) {
       if (other === variable || values[other] === -1) continue;
-      const node: Node = { literals: [no(other), no(variable)], facts: [], evidence: undefined, from: [] };
+      const node: Node = { literals: [no(other), no(variable)], facts: NONE, evidence: undefined, from: NONE };
       if (values[other] === 1) return node;
       assign(no(other), node);
     }
@@ -306,5 +308,5 @@ export function* search(input: SearchInput): Work<SearchResult> {
 }
 
 function nodeOf({ literals, facts, evidence }: Clause): Node {
-  return { literals: [...literals], facts, evidence, from: [] };
+  return { literals: [...literals], facts, evidence, from: NONE };
 }

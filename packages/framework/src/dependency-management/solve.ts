@@ -3,7 +3,7 @@ import { overspent } from './budget.ts';
 import { orderOf } from './order.ts';
 import type { Demand, Need, Problem } from './problem.ts';
 import { no, search, yes, type Clause, type SearchResult, type SearchState } from './search.ts';
-import type { Work } from './work.ts';
+import { STEPS_PER_PIECE, type Work } from './work.ts';
 
 export interface SolveOptions {
   readonly stepLimit: number;
@@ -14,7 +14,7 @@ export interface SolveOptions {
 }
 
 /** The variables chosen (demands among them), or the facts that leave no answer. Wishes count only when extending. */
-export function solve(problem: Problem, { stepLimit, facts, extend }: SolveOptions): Work<SearchResult> {
+export function* solve(problem: Problem, { stepLimit, facts, extend }: SolveOptions): Work<SearchResult> {
   const inForce = (fact: number): boolean => facts?.has(fact) ?? true;
   const { demands, versions, roots, cycleFact } = problem;
   const count = problem.candidates.length - 1;
@@ -69,10 +69,11 @@ export function solve(problem: Problem, { stepLimit, facts, extend }: SolveOptio
     return 0;
   }
 
-  return search({
+  const clauses = extend ? [...fixed, ...problem.clauses] : facts ? yield* clausesOf(problem, facts) : problem.clauses;
+  return yield* search({
     variables: problem.variables,
     groups: [...versions.values()],
-    clauses: extend ? [...fixed, ...problem.clauses] : facts ? clausesOf(problem, facts) : problem.clauses,
+    clauses,
     decide,
     check,
     complete,
@@ -81,7 +82,10 @@ export function solve(problem: Problem, { stepLimit, facts, extend }: SolveOptio
 }
 
 /** Those that stand on the facts in force and speak of what these facts can lead to; the others hold whatever is chosen. */
-export function clausesOf({ clauses, roots, needs, links }: Problem, facts: ReadonlySet<number>): readonly Clause[] {
+export function* clausesOf(
+  { clauses, roots, needs, links }: Problem,
+  facts: ReadonlySet<number>,
+): Work<readonly Clause[]> {
   const reached = new Set<number>();
   const enter = ({ demand, fact }: Need): void => {
     if (!facts.has(fact)) return;
@@ -94,11 +98,14 @@ export function clausesOf({ clauses, roots, needs, links }: Problem, facts: Read
   };
   roots.forEach(enter);
   for (const variable of reached) needs[variable]?.forEach(enter);
-  return clauses.filter(
-    (clause) =>
-      clause.facts.every((fact) => facts.has(fact)) &&
-      clause.literals.every((literal) => (literal & 1) === 0 || reached.has(literal >> 1)),
-  );
+  yield reached.size;
+  const inForce: Clause[] = [];
+  for (const [index, clause] of clauses.entries()) {
+    if (index % STEPS_PER_PIECE === 0) yield STEPS_PER_PIECE;
+    if (!clause.facts.every((fact) => facts.has(fact))) continue;
+    if (clause.literals.every((literal) => (literal & 1) === 0 || reached.has(literal >> 1))) inForce.push(clause);
+  }
+  return inForce;
 }
 
 /** The best candidate still open, 0 when one is chosen already. */
