@@ -81,11 +81,17 @@ describe('over DDI, a gateway', () => {
     const task = await waitFor('the task', async () => (await site.client.gateways.get('chatty')).task);
     assert.equal((await ddi(`chatty/deploymentBase/${task.id}`)).status, 200);
     const say = (execution: string, finished: string) =>
-      ddi(`chatty/deploymentBase/${task.id}/feedback`, json({ status: { execution, result: { finished } } }));
+      ddi(
+        `chatty/deploymentBase/${task.id}/feedback`,
+        json({ status: { execution, result: { finished }, details: ['still at it'] } }),
+      );
     let last = 200;
     for (let i = 0; i < 1010 && last === 200; i += 50)
       last = (await Promise.all(Array.from({ length: 50 }, () => say('proceeding', 'none')))).at(-1)?.status ?? 0;
     assert.equal(last, 429);
+    // One without words is taken: nothing is kept of it.
+    const silent = json({ status: { execution: 'proceeding', result: { finished: 'none' } } });
+    assert.equal((await ddi(`chatty/deploymentBase/${task.id}/feedback`, silent)).status, 200);
     assert.equal((await say('closed', 'success')).status, 200);
     assert.equal((await say('closed', 'success')).status, 410);
   });
