@@ -233,8 +233,9 @@ function exitText(one: Supervised): string {
   return exit?.code === null || exit === undefined ? 'it ended' : `it ended with exit code ${exit.code}`;
 }
 
+/** From the last process that ended on: by now another may run that has said nothing yet. */
 function words(one: Supervised, count = 20): Promise<string[]> {
-  return lastLines(one.application.logFile, count, one.logOffset);
+  return lastLines(one.application.logFile, count, one.exits.at(-1)?.logOffset ?? one.logOffset);
 }
 
 function unhealthy(why: string, output: readonly string[]): LeonoreError {

@@ -23,6 +23,8 @@ export type ApplicationState = InstalledComponent['state'];
 export interface Exit {
   readonly code: number | null;
   readonly signal: string | null;
+  /** Where the words of the process that ended begin in the log file, bytes. */
+  readonly logOffset: number;
 }
 
 export interface RestartTiming {
@@ -103,15 +105,16 @@ export async function supervise(options: SupervisedOptions): Promise<Supervised>
     );
   };
 
-  const ended = (exit: Exit): void => {
+  const ended = (how: Omit<Exit, 'logOffset'>): void => {
     pid = undefined;
+    const exit = { ...how, logOffset };
     exits.push(exit);
     if (exits.length > 100) exits.shift();
     if (released) return;
     const again = application.run.restart === 'always' || (application.run.restart === 'on-failure' && exit.code !== 0);
     if (performance.now() - since >= timing.steadyMs) failures = 0;
     const delayMs = Math.min(timing.maxMs, timing.initialMs * 2 ** Math.min(failures, 20));
-    options.onEvent('application ended', { ...exit, ...(again ? { startsAgainInMs: delayMs } : {}) });
+    options.onEvent('application ended', { ...how, ...(again ? { startsAgainInMs: delayMs } : {}) });
     if (!again) return become(exit.code === 0 ? 'stopped' : 'failed');
     become('failed');
     failures += 1;
