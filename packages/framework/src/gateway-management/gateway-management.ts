@@ -40,7 +40,6 @@ export interface GatewayManagement extends Omit<Enrolment, 'plugAndPlay'>, Async
   authenticate(tenant: Tenant, id: GatewayId, token: string): Promise<void>;
   /** DDI's GatewayToken: may act as any gateway; an unknown one is registered. @throws auth.wrong */
   authenticateAny(tenant: Tenant, id: GatewayId, gatewayToken: string): Promise<void>;
-  isGatewayToken(token: string): boolean;
 
   seen(tenant: Tenant, id: GatewayId): void;
   /** @throws gateway.unknown */
@@ -125,7 +124,6 @@ export function createGatewayManagement(
       if (!isGatewayToken(gatewayToken)) throw new LeonoreError('auth.wrong', 'this gateway token is not valid');
       await plugAndPlay(tenant, id);
     },
-    isGatewayToken,
 
     seen: liveness.seen,
     get,

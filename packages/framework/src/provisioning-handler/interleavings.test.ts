@@ -13,7 +13,7 @@ import {
 } from '@leonore/protocol';
 import fc from 'fast-check';
 import type { TaskRecord } from '../repositories/mod.ts';
-import { gatewayId, openBench, TENANT, until, type Bench } from './provisioning-bench.ts';
+import { gatewayId, openRig, TENANT, until, type Rig } from './testing/provisioning-rig.ts';
 
 const IDS = ['a', 'b'];
 const GATEWAYS = IDS.map(gatewayId);
@@ -67,7 +67,7 @@ const rounds = fc.array(
 /** What a gateway or an operator may be told; anything else is a fault. */
 const TOLD: readonly ErrorCode[] = ['task.unknown', 'task.closed', 'task.state', 'rollout.state', 'rollout.unknown'];
 
-async function perform(bench: Bench, todo: Action): Promise<void> {
+async function perform(bench: Rig, todo: Action): Promise<void> {
   const { tasks, rollouts } = bench;
   const taskOf = async (id: GatewayId, nth: number) => {
     const { items } = await bench.node.repositories.read.rollouts.listTasks(TENANT, { gateway: id, limit: 3 });
@@ -119,7 +119,7 @@ interface Seen {
   readonly transitions: readonly TaskTransition[];
 }
 
-async function everyTask(bench: Bench): Promise<Seen[]> {
+async function everyTask(bench: Rig): Promise<Seen[]> {
   const { rollouts } = bench.node.repositories.read;
   const pages = await Promise.all(GATEWAYS.map((id) => rollouts.listTasks(TENANT, { gateway: id, limit: 1000 })));
   return Promise.all(
@@ -152,7 +152,7 @@ function checkOneAtATime(tasks: readonly TaskRecord[]): void {
 }
 
 /** Desired state is that of the last successes, no more and no less. */
-async function checkDesired(bench: Bench, all: readonly Seen[]): Promise<void> {
+async function checkDesired(bench: Rig, all: readonly Seen[]): Promise<void> {
   for (const id of GATEWAYS) {
     const done = all
       .filter(({ task }) => task.gateway === id && task.state === 'succeeded')
@@ -174,7 +174,7 @@ it('whatever comes in whatever order: histories hold, nobody is forgotten, every
 }, async () => {
   await fc.assert(
     fc.asyncProperty(rounds, async (script) => {
-      await using bench = await openBench();
+      await using bench = await openRig();
       for (const version of ['1.0.0', '2.0.0']) await bench.publish('svm', version);
       await bench.publish('other', '1.0.0');
       for (const id of IDS) await bench.gateway(id, { strategies: ['pull', 'push'] });

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isLeonoreError, isTerminal, type GatewayId, type TaskId } from '@leonore/protocol';
-import { gatewayId, openBench, TENANT, until, type Bench } from './provisioning-bench.ts';
+import { gatewayId, openRig, TENANT, until, type Rig } from './testing/provisioning-rig.ts';
 
-const tasksOf = async (bench: Bench, gateway: GatewayId) =>
+const tasksOf = async (bench: Rig, gateway: GatewayId) =>
   (await bench.node.repositories.read.rollouts.listTasks(TENANT, { gateway, limit: 100 })).items.toReversed();
 
 describe('planning', () => {
   it('goes on past gateways that no package can be made for', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     await bench.publish('svm', '1.0.0');
     await bench.gateway('a-good');
     await bench.gateway('b-nothing', { encodings: [] });
@@ -23,7 +23,7 @@ describe('planning', () => {
     assert.deepEqual(bench.errors, []);
   });
   it('takes in a gateway that comes while the rollout is paused, and holds its task back', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     await bench.publish('svm', '1.0.0');
     await bench.gateway('a');
     const rollout = await bench.create({ applications: ['svm'] });
@@ -35,7 +35,7 @@ describe('planning', () => {
     await bench.obey(late);
   });
   it('makes nothing that lasts for a gateway that is removed meanwhile', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     await bench.publish('svm', '1.0.0');
     await bench.gateway('stays');
     await bench.gateway('goes');
@@ -46,7 +46,7 @@ describe('planning', () => {
     assert.ok((await tasksOf(bench, gatewayId('goes'))).every(({ state }) => state === 'canceled'));
   });
   it('does not say that a gateway has everything while it works on something else', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     await bench.publish('svm', '1.0.0');
     await bench.publish('svm', '2.0.0');
     const gateway = await bench.gateway('a', { installed: [{ name: 'svm', version: '1.0.0', requested: true }] });
@@ -67,7 +67,7 @@ describe('planning', () => {
 
 describe('a rollout', () => {
   it('that is tried again and reaches everybody has succeeded', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     await bench.publish('svm', '1.0.0');
     const gateway = await bench.gateway('a');
     const rollout = await bench.create({ applications: ['svm'] });
@@ -80,7 +80,7 @@ describe('a rollout', () => {
     assert.equal((await bench.ended(rollout)).state, 'succeeded');
   });
   it('never ends while it is being planned again', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     await bench.publish('svm', '1.0.0');
     const gateways = await Promise.all(Array.from({ length: 30 }, (_, i) => bench.gateway(`g-${i}`)));
     const rollout = await bench.create({ applications: ['svm'] });
@@ -97,7 +97,7 @@ describe('a rollout', () => {
     assert.deepEqual([state, planned], ['succeeded', true]);
   });
   it('that was aborted stays so when the node dies in between', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     await bench.publish('svm', '1.0.0');
     const gateway = await bench.gateway('a');
     const rollout = await bench.create({ applications: ['svm'] });
@@ -110,7 +110,7 @@ describe('a rollout', () => {
     await until('its end', async () => (await bench.node.provisioning.task(TENANT, task)).state === 'canceled');
   });
   it('that was paused goes on with a new number where a later one went first', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     await bench.publish('svm', '1.0.0');
     await bench.publish('other', '1.0.0');
     const gateway = await bench.gateway('a');
@@ -132,7 +132,7 @@ describe('a rollout', () => {
 
 describe('a gateway that drifted', () => {
   it('gets back what it shall have, and nothing that was removed since', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     await bench.publish('svm', '1.0.0');
     await bench.publish('extra', '1.0.0');
     const gateway = await bench.gateway('a');
@@ -148,7 +148,7 @@ describe('a gateway that drifted', () => {
 });
 
 describe('a gateway', () => {
-  async function atWork(bench: Bench): Promise<{ gateway: GatewayId; task: TaskId; rollout: { id: number } }> {
+  async function atWork(bench: Rig): Promise<{ gateway: GatewayId; task: TaskId; rollout: { id: number } }> {
     await bench.publish('svm', '1.0.0');
     const gateway = await bench.gateway('a');
     const rollout = await bench.create({ applications: ['svm'] });
@@ -157,7 +157,7 @@ describe('a gateway', () => {
     return { gateway, task, rollout };
   }
   it('that reports in a loop is stopped; its end is still taken, also by the next node', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     const { gateway, task } = await atWork(bench);
     await bench.feedback(gateway, task, 'proceeding');
     const say = () => bench.feedback(gateway, task, 'proceeding', 'none', ['x']);
@@ -170,7 +170,7 @@ describe('a gateway', () => {
     assert.equal((await bench.node.provisioning.task(TENANT, task)).state, 'succeeded');
   });
   it('is bounded in how much it says, not only in how often', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     const { gateway, task } = await atWork(bench);
     await bench.feedback(gateway, task, 'proceeding');
     const much = Array.from({ length: 50 }, () => 'x'.repeat(4000));
@@ -180,7 +180,7 @@ describe('a gateway', () => {
     assert.equal(said.filter(({ status }) => status === 'fulfilled').length, 5);
   });
   it('is asked to stop once, whatever it says to that', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     const { gateway, task, rollout } = await atWork(bench);
     bench.connected.add(gateway);
     await bench.rollouts.abort(TENANT, rollout.id as never);
@@ -190,7 +190,7 @@ describe('a gateway', () => {
     assert.equal(bench.pushed.filter((message) => message.cancel).length, 1);
   });
   it('whose success is belied by what it has changes nothing that it shall have', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     const { gateway, task } = await atWork(bench);
     const status = { execution: 'closed', result: { finished: 'success' } } as const;
     await bench.tasks.feedback(TENANT, gateway, task, { status, installed: [] });
@@ -198,7 +198,7 @@ describe('a gateway', () => {
     assert.deepEqual(await bench.desired(gateway), []);
   });
   it('that asks by both ways in turn leaves no trail', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     const { gateway, task } = await atWork(bench);
     for (let i = 0; i < 10; i++)
       for (const way of ['push', 'pull'] as const) await bench.tasks.deliver(TENANT, gateway, task, way);
@@ -209,7 +209,7 @@ describe('a gateway', () => {
     );
   });
   it('gets a task only when it is its turn', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     const { gateway, task } = await atWork(bench);
     await bench.publish('other', '1.0.0');
     await bench.create({ applications: ['other'] });
@@ -221,7 +221,7 @@ describe('a gateway', () => {
     assert.equal(await bench.obey(gateway), next);
   });
   it('whose tasks are due in a crowd holds nobody: all end together', async () => {
-    await using bench = await openBench();
+    await using bench = await openRig();
     await bench.publish('svm', '1.0.0');
     const gateways = await Promise.all(Array.from({ length: 250 }, (_, i) => bench.gateway(`g-${i}`)));
     const rollout = await bench.create({ applications: ['svm'], deadline: 10 });

@@ -15,19 +15,19 @@ import {
   type TaskId,
 } from '@leonore/protocol';
 import type { z } from 'zod';
-import { createEventBus } from '../events/mod.ts';
-import type { GatewayPush } from '../gateway-handler/mod.ts';
-import { createGatewayManagement } from '../gateway-management/mod.ts';
-import { createByteCache, createPackageBuilder } from '../package-builder/mod.ts';
-import { openFileBlobs, openSqliteRepositories } from '../repositories/mod.ts';
-import { createProvisioningHandler } from './mod.ts';
+import { createEventBus } from '../../events/mod.ts';
+import type { GatewayPush } from '../../gateway-handler/mod.ts';
+import { createGatewayManagement } from '../../gateway-management/mod.ts';
+import { createByteCache, createPackageBuilder } from '../../package-builder/mod.ts';
+import { openFileBlobs, openSqliteRepositories } from '../../repositories/mod.ts';
+import { createProvisioningHandler } from '../mod.ts';
 
 export const TENANT = DEFAULT_TENANT;
 export const gatewayId = (id: string) => gatewayIdSchema.parse(id);
 
-export type Bench = Awaited<ReturnType<typeof openBench>>;
+export type Rig = Awaited<ReturnType<typeof openRig>>;
 
-export async function openBench() {
+export async function openRig() {
   const dir = await mkdtemp(join(tmpdir(), 'leonore-provisioning-'));
   const clock = { now: 1_000_000 };
   const connected = new Set<GatewayId>();
