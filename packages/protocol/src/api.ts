@@ -1,8 +1,8 @@
 /** The other resources of the user-facing API (/api/v1): gateways, packages, tokens, events, pages. */
 import { z } from 'zod';
-import { encodingSchema, platformSchema } from './artifact.ts';
+import { encodingSchema, packageFormatSchema, platformSchema } from './artifact.ts';
 import { gatewayIdSchema, packageIdSchema, sha256Schema, timestampSchema } from './ids.ts';
-import { packageManifestSchema } from './package-manifest.ts';
+import { packageContentsSchema } from './package-manifest.ts';
 import { applicationRequestSchema, resolutionSchema } from './plan.ts';
 import { gatewayProfileSchema, labelsSchema } from './profile.ts';
 import { rolloutSchema, taskSchema } from './rollout.ts';
@@ -84,11 +84,15 @@ export type EnrolmentToken = z.infer<typeof enrolmentTokenSchema>;
 export const packageSummarySchema = z
   .object({
     id: packageIdSchema,
-    encoding: encodingSchema,
-    /** Of the header segment, which names the digest of every other byte: so it names the whole package. */
+    format: packageFormatSchema,
+    /** Of LEONORE's own archives. */
+    encoding: encodingSchema.optional(),
+    fileName: z.string(),
+    /** Of the header, which names the digest of every other byte, so it names the whole package; an image's own. */
     sha256: sha256Schema,
     /** Bytes as they go over the air. */
     size: z.int(),
+    /** Bytes that no other package shares. */
     headerSize: z.int(),
     gatewayClass: z.string(),
     components: z.array(z.object({ name: z.string(), version: z.string() })),
@@ -97,7 +101,7 @@ export const packageSummarySchema = z
   .meta({ id: 'Package' });
 export type PackageSummary = z.infer<typeof packageSummarySchema>;
 export const packageDetailsSchema = packageSummarySchema
-  .extend({ manifest: packageManifestSchema })
+  .extend({ manifest: packageContentsSchema })
   .meta({ id: 'PackageDetails' });
 export type PackageDetails = z.infer<typeof packageDetailsSchema>;
 

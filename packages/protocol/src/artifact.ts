@@ -11,6 +11,11 @@ export const versionSchema = z
     message: 'a version is MAJOR.MINOR.PATCH[-PRERELEASE] as semver.org has it, such as 1.2.28',
   });
 
+/** In the order of semver.org, where build metadata do not count. */
+export function isOlderVersion(version: string, than: string): boolean {
+  return semver.lt(version, than);
+}
+
 /** A semver range as npm writes it (`^1.2.0`, `>=2 <4`, `1.x || 3.x`, `*`). */
 export const rangeSchema = z
   .string()
@@ -44,6 +49,19 @@ export const bytesSchema = z
   })
   .pipe(z.int().min(0));
 
+const STEPS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** An amount of bytes as people read it: `118 KiB`, `11.4 MiB`. */
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let step = 0;
+  while (value >= 1023.5 && step < STEPS.length - 1) {
+    value /= 1024;
+    step++;
+  }
+  return `${step > 0 && value < 99.95 ? value.toFixed(1) : Math.round(value)} ${STEPS[step]}`;
+}
+
 const platformWord = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,31}$/, 'lower-case letters, digits, "_", "." and "-"');
 /** Each key optional; missing means any. Values as Node and Debian name them: linux; x64, arm64, arm, riscv64; glibc, musl. */
 export const platformSchema = z
@@ -74,16 +92,92 @@ export const installPathSchema = z
 
 const seconds = z.int().min(1).max(86_400);
 
+const hostSchema = z
+  .string()
+  .max(253)
+  .regex(/^[A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9:])?$/, 'a host is a name or an address, such as 127.0.0.1')
+  .default('127.0.0.1');
+const portSchema = z.int().min(1).max(65_535);
+
+/** How it is found out whether an application is well. `control/health`, where there is one, must agree. */
+export const healthSchema = z.strictObject({
+  /** Something listens there. */
+  tcp: z.strictObject({ port: portSchema, host: hostSchema }).optional(),
+  /** A GET is answered with `status`, or with any below 400. The certificate behind https is not looked at. */
+  http: z
+    .strictObject({
+      port: portSchema,
+      path: z
+        .string()
+        .max(1024)
+        .regex(/^\/[!-~]*$/, 'a path begins with "/" and has no spaces, such as /health')
+        .default('/'),
+      host: hostSchema,
+      status: z.int().min(100).max(599).optional(),
+      https: z.boolean().default(false),
+    })
+    .optional(),
+  /** A check that takes longer has failed. */
+  timeoutSeconds: seconds.default(10),
+  /** Failed checks in a row before a running application counts as unhealthy. */
+  failures: z.int().min(1).max(100).default(3),
+  /** Whether it is then started again (not with `restart: never`), or only told. */
+  restart: z.boolean().default(true),
+});
+
+const MIN_MEMORY_LIMIT = 2 ** 20;
+/** What an application may have at most. `requires.resources` is what it is expected to need: another thing. */
+export const limitsSchema = z.strictObject({
+  /** Processors; 0.5 is half of one. */
+  cpu: z.number().min(0.01).max(1024).optional(),
+  /** Bytes. */
+  memory: bytesSchema
+    .refine((bytes) => bytes >= MIN_MEMORY_LIMIT, { message: 'a limit of memory is at least 1MiB' })
+    .optional(),
+  /** Processes and threads. */
+  processes: z.int().min(1).max(1_000_000).optional(),
+});
+
+export const executorSchema = z.enum(['process', 'systemd', 'oci']).meta({ id: 'Executor' });
+export type ExecutorName = z.infer<typeof executorSchema>;
+
 export const runSchema = z
   .strictObject({
     restart: z.enum(['always', 'on-failure', 'never']).default('always'),
-    /** Seconds after start within which `control/health` must succeed. */
+    /** Seconds after start within which its health must be proven. */
     healthTimeoutSeconds: seconds.default(30),
     /** Seconds between two health checks of a running application. */
     healthIntervalSeconds: seconds.default(30),
     /** Seconds between SIGTERM and SIGKILL. */
     stopTimeoutSeconds: seconds.default(10),
     env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().max(4096)).default({}),
+    /** Absent: only `control/health`, told at its first failure and nothing done. */
+    health: healthSchema.optional(),
+    limits: limitsSchema.optional(),
+    /** `own` (when absent): one of its own where the agent is root, else the agent's. */
+    user: z.enum(['own', 'root']).optional(),
+    /** What runs it; absent: `process`. */
+    executor: executorSchema.optional(),
+    oci: z
+      .strictObject({
+        /** In `binary/`: an uncompressed tar of the root file system. */
+        rootfs: z
+          .string()
+          .max(255)
+          .regex(
+            /^(?!\.)[A-Za-z0-9._-]+(\/(?!\.)[A-Za-z0-9._-]+)*$/,
+            'the name of a tar in binary/, such as rootfs.tar',
+          ),
+      })
+      .optional(),
+  })
+  .superRefine(({ executor, oci }, context) => {
+    if (executor === 'oci' && !oci) {
+      const message = 'executor: oci needs a root file system; write oci: { rootfs: rootfs.tar } as well';
+      context.addIssue({ code: 'custom', path: ['executor'], message });
+    } else if (executor !== 'oci' && oci) {
+      context.addIssue({ code: 'custom', path: ['oci'], message: 'is for executor: oci only; write that as well' });
+    }
   })
   .meta({ id: 'Run' });
 export type Run = z.infer<typeof runSchema>;
@@ -125,10 +219,62 @@ export const requiresSchema = z.strictObject({
   resources: z.strictObject({ memory: bytesSchema.optional(), disk: bytesSchema.optional() }).default({}),
 });
 
+/** DDI's name for the kind of software module, which its clients choose by: SWUpdate takes any, Zephyr only `bApp`. */
+const imagePartSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/, 'letters, digits, "_", "." and "-", such as os or bApp');
+
+/** It goes into addresses and headers, and from there into file names on gateways. */
+const imageFileSchema = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$/,
+    'an image\'s file is named with letters, digits, ".", "_", "+" and "-", such as gateway-2.1.swu',
+  );
+
+/** An image is installed by the gateway itself and travels alone, so there is nothing to start, to place or to bring along. */
+function imageFaults(manifest: {
+  readonly kind?: 'application' | 'image' | undefined;
+  readonly image?: unknown;
+  readonly run?: unknown;
+  readonly installPath?: unknown;
+  readonly requires: z.infer<typeof requiresSchema>;
+}): { readonly path: PropertyKey[]; readonly message: string }[] {
+  if (manifest.kind !== 'image') {
+    if (manifest.image === undefined) return [];
+    return [{ path: ['image'], message: 'belongs to an image only; write kind: image as well, or take it out' }];
+  }
+  const faults: { path: PropertyKey[]; message: string }[] = [];
+  const alone = 'an image is delivered alone and brings nothing along; roll out what it needs before it';
+  const { artifacts, optional = {}, anyOf = [] } = manifest.requires;
+  if (manifest.run !== undefined)
+    faults.push({ path: ['run'], message: 'an image is installed by the gateway itself, LEONORE runs nothing of it' });
+  if (manifest.installPath !== undefined)
+    faults.push({ path: ['installPath'], message: 'an image is installed by the gateway itself, where it says' });
+  if (Object.keys(artifacts).length > 0) faults.push({ path: ['requires', 'artifacts'], message: alone });
+  if (Object.keys(optional).length > 0) faults.push({ path: ['requires', 'optional'], message: alone });
+  for (const [list, alternatives] of anyOf.entries())
+    if (alternatives.some(({ artifact }) => artifact !== undefined))
+      faults.push({ path: ['requires', 'anyOf', list], message: `${alone}; capabilities may stand here` });
+  return faults;
+}
+
 export const artifactManifestSchema = z
   .strictObject({
     name: artifactNameSchema,
     version: versionSchema,
+    /**
+     * `image`: one file (a `.swu`, a RAUC bundle, a firmware) that is delivered untouched to a gateway that installs such
+     * files by itself. Absent: an application or library for a gateway's container.
+     */
+    kind: z.enum(['application', 'image']).optional(),
+    image: z
+      .strictObject({
+        part: imagePartSchema.default('os'),
+        /** What the gateway sees it called. Left out in `leonore.yaml`: the file in `image/`, and packing fills it in. */
+        file: imageFileSchema.optional(),
+      })
+      .optional(),
     description: z.string().max(1000).default(''),
     platform: platformSchema.default({}),
     installPath: installPathSchema.optional(),
@@ -139,6 +285,7 @@ export const artifactManifestSchema = z
     run: runSchema.optional(),
   })
   .superRefine((manifest, context) => {
+    for (const { path, message } of imageFaults(manifest)) context.addIssue({ code: 'custom', path, message });
     const { artifacts, optional = {}, anyOf = [] } = manifest.requires;
     for (const [key, names] of Object.entries({ artifacts, optional })) {
       if (!Object.hasOwn(names, manifest.name)) continue;
@@ -182,13 +329,24 @@ export const encodingSchema = z.enum(['gzip', 'zstd']).meta({ id: 'Encoding' });
 export type Encoding = z.infer<typeof encodingSchema>;
 export const ENCODINGS = encodingSchema.options;
 
-/** One compressed form of a build's tar: its name in the blob store and its length in bytes. */
+/** `raw`: the file of an image as it is. */
+export const segmentEncodingSchema = z.enum([...ENCODINGS, 'raw']).meta({ id: 'SegmentEncoding' });
+export type SegmentEncoding = z.infer<typeof segmentEncodingSchema>;
+
+/** One compressed form of a build's tar, or an image's file: its name in the blob store and its length in bytes. */
 export const segmentSchema = z
-  .object({ encoding: encodingSchema, sha256: sha256Schema, size: z.int().min(1) })
+  .object({ encoding: segmentEncodingSchema, sha256: sha256Schema, size: z.int().min(1) })
   .meta({ id: 'Segment' });
 export type Segment = z.infer<typeof segmentSchema>;
 
-/** A file of a build; `path` is relative to the package root (`binary/NAME/...`, `control/NAME/...`), `mode` 0o755 or 0o644. */
+/**
+ * What a gateway is given: LEONORE's own archive in one of its compressions, a SWUpdate image composed of the same
+ * components, or one opaque image as it was published.
+ */
+export const packageFormatSchema = z.enum(['tar.zst', 'tar.gz', 'swu', 'image']).meta({ id: 'PackageFormat' });
+export type PackageFormat = z.infer<typeof packageFormatSchema>;
+
+/** A file of a build; `path` is relative to the package root (`binary/NAME/...`, `control/NAME/...`, an image's `image/NAME/FILE`), `mode` 0o755 or 0o644. */
 export const fileEntrySchema = z
   .object({
     path: z.string().min(1).max(1024),
@@ -198,6 +356,11 @@ export const fileEntrySchema = z
   })
   .meta({ id: 'FileEntry' });
 export type FileEntry = z.infer<typeof fileEntrySchema>;
+
+/** Where an image's one file lies among the files of builds. */
+export function imagePath(name: string, file: string): string {
+  return `image/${name}/${file}`;
+}
 
 /** What `control/` may hold. Each is optional and executable. */
 export const CONTROL_SCRIPTS = ['install', 'start', 'stop', 'health', 'uninstall'] as const;

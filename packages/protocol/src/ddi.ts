@@ -3,13 +3,21 @@
  * bodies, over MQTT the deploymentBase document and the feedback are messages. Source: hawkBit 1.x, see docs/gateway-protocol.md.
  */
 import { z } from 'zod';
+import { taskOutcomeSchema } from './outcome.ts';
 import { gatewayProfileSchema, installedComponentSchema } from './profile.ts';
 
 const link = z.object({ href: z.string() });
 
+/** Of an action: digits, as it becomes part of addresses and names of files. */
+const actionIdSchema = z.string().regex(/^\d{1,19}$/, 'an action id is 1 to 19 digits');
+
 /** GET /{tenant}/controller/v1/{id} */
 export const ddiPollSchema = z.object({
-  config: z.object({ polling: z.object({ sleep: z.string().regex(/^\d\d:\d\d:\d\d$/) }) }),
+  config: z.object({
+    polling: z.object({ sleep: z.string().regex(/^\d\d:\d\d:\d\d$/) }),
+    /** Told to LEONORE's own agent only: where push is offered, as at enrolment. */
+    push: z.object({ mqttUrl: z.string() }).optional(),
+  }),
   _links: z
     .object({
       deploymentBase: link.optional(),
@@ -46,10 +54,11 @@ export type DdiChunk = z.infer<typeof ddiChunkSchema>;
 
 /** `skip`: do not; `attempt`: when it suits; `forced`: now. */
 export const ddiHandlingSchema = z.enum(['skip', 'attempt', 'forced']);
+export type DdiHandling = z.infer<typeof ddiHandlingSchema>;
 
 /** GET .../deploymentBase/{actionId}; the same document is pushed. `id` is a string of digits <= 2^31-1. */
 export const ddiDeploymentSchema = z.object({
-  id: z.string(),
+  id: actionIdSchema,
   deployment: z.object({
     download: ddiHandlingSchema,
     update: ddiHandlingSchema,
@@ -61,8 +70,53 @@ export const ddiDeploymentSchema = z.object({
 export type DdiDeployment = z.infer<typeof ddiDeploymentSchema>;
 
 /** GET .../cancelAction/{actionId}; the same document is pushed. */
-export const ddiCancelSchema = z.object({ id: z.string(), cancelAction: z.object({ stopId: z.string() }) });
+export const ddiCancelSchema = z.object({
+  id: z.string(),
+  cancelAction: z.object({ stopId: actionIdSchema }),
+});
 export type DdiCancel = z.infer<typeof ddiCancelSchema>;
+
+/** GET .../confirmationBase */
+export const ddiConfirmationsSchema = z.object({
+  autoConfirm: z.object({
+    active: z.boolean(),
+    initiator: z.string().optional(),
+    remark: z.string().optional(),
+    /** Milliseconds since 1970. */
+    activatedAt: z.number().optional(),
+  }),
+  _links: z.object({
+    activateAutoConfirm: link.optional(),
+    deactivateAutoConfirm: link.optional(),
+    confirmationBase: link.optional(),
+  }),
+});
+export type DdiConfirmations = z.infer<typeof ddiConfirmationsSchema>;
+
+/** GET .../confirmationBase/{actionId} */
+export const ddiConfirmationSchema = ddiDeploymentSchema
+  .omit({ deployment: true })
+  .extend({ confirmation: ddiDeploymentSchema.shape.deployment });
+export type DdiConfirmation = z.infer<typeof ddiConfirmationSchema>;
+
+/** POST .../confirmationBase/{actionId}/feedback */
+export const ddiConfirmationFeedbackSchema = z.object({
+  confirmation: z.enum(['confirmed', 'denied']),
+  code: z.int().optional(),
+  details: z.array(z.string()).optional(),
+});
+export type DdiConfirmationFeedback = z.infer<typeof ddiConfirmationFeedbackSchema>;
+
+/** POST .../confirmationBase/activateAutoConfirm; the body may be missing. */
+export const ddiActivateAutoConfirmSchema = z.object({
+  initiator: z.string().max(64).optional(),
+  remark: z.string().max(512).optional(),
+});
+export type DdiActivateAutoConfirm = z.infer<typeof ddiActivateAutoConfirmSchema>;
+
+/** PUT .../installedBase: what the gateway says it runs. */
+export const ddiInstalledSchema = z.object({ name: z.string().min(1), version: z.string().min(1) });
+export type DdiInstalled = z.infer<typeof ddiInstalledSchema>;
 
 export const DDI_EXECUTIONS = [
   'closed',
@@ -92,6 +146,8 @@ export const ddiFeedbackSchema = z
     }),
     /** LEONORE's own agent: what is on the gateway after this step. Others leave it out. */
     installed: z.array(installedComponentSchema).max(500).optional(),
+    /** LEONORE's own agent, with the end of a task. What cannot be read is left out: the report counts all the same. */
+    outcome: taskOutcomeSchema.optional().catch(undefined),
   })
   .meta({ id: 'DdiFeedback' });
 export type DdiFeedback = z.infer<typeof ddiFeedbackSchema>;
@@ -112,6 +168,8 @@ export const LEONORE_PART = 'leonore';
 export const CHUNK_METADATA = {
   packageId: 'leonore.package',
   gatewayClass: 'leonore.class',
+  /** Id of the gateway that it is for: any other refuses it. */
+  gateway: 'leonore.gateway',
   /** Never falls for one gateway: an older one is refused. Here: the task id. */
   sequence: 'leonore.sequence',
   /** Milliseconds since 1970; after it the task is refused. */
@@ -121,6 +179,10 @@ export const CHUNK_METADATA = {
   headerSha256: 'leonore.header-sha256',
   /** Length of the header segment, bytes. */
   headerSize: 'leonore.header-size',
+  /** JSON of the deltas that are offered beside the package; absent where there are none. */
+  deltas: 'leonore.deltas',
+  /** JSON list of the names of components that shall go down to an older version; absent where there are none. */
+  downgrade: 'leonore.downgrade',
 } as const;
 
 /** POST /gateway/v1/enrol. The agent makes `secret` itself and keeps it before it asks, so a lost answer can be asked for again. */

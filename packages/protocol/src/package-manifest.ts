@@ -6,6 +6,7 @@ import {
   installPathSchema,
   platformSchema,
   runSchema,
+  segmentEncodingSchema,
   versionSchema,
 } from './artifact.ts';
 import { artifactNameSchema, packageIdSchema, sha256Schema } from './ids.ts';
@@ -62,3 +63,13 @@ export const packageManifestSchema = z
   })
   .meta({ id: 'PackageManifest' });
 export type PackageManifest = z.infer<typeof packageManifestSchema>;
+
+/** What a package of any format holds: an image's has one component, whose segment is the file itself. */
+export const packageContentsSchema = packageManifestSchema
+  .extend({
+    encoding: segmentEncodingSchema,
+    /** Of an image: DDI's name for the kind of software module. */
+    part: z.string().optional(),
+  })
+  .meta({ id: 'PackageContents' });
+export type PackageContents = z.infer<typeof packageContentsSchema>;

@@ -17,6 +17,7 @@ import {
   mergePatch,
   parseGatewayTopic,
   parseSleep,
+  runSchema,
   taskStateSchema,
   tenantSchema,
   toProblem,
@@ -113,6 +114,33 @@ describe('amounts of bytes', () => {
 
 describe('the manifest schema', () => {
   const minimal = { name: 'svm', version: '1.2.28' };
+  it('reads what its own output says, and leaves what is not said of `run` out', () => {
+    const plain = runSchema.parse({});
+    assert.deepEqual(Object.keys(plain).toSorted(), [
+      'env',
+      'healthIntervalSeconds',
+      'healthTimeoutSeconds',
+      'restart',
+      'stopTimeoutSeconds',
+    ]);
+    const full = runSchema.parse({
+      limits: { cpu: 0.5, memory: '64MiB', processes: 50 },
+      health: { tcp: { port: 502 }, http: { port: 80 } },
+      user: 'root',
+      executor: 'oci',
+      oci: { rootfs: 'images/rootfs.tar' },
+    });
+    assert.deepEqual(runSchema.parse(full), full);
+    assert.equal(full.limits?.memory, 64 * 2 ** 20);
+    assert.deepEqual(full.health, {
+      tcp: { port: 502, host: '127.0.0.1' },
+      http: { port: 80, path: '/', host: '127.0.0.1', https: false },
+      timeoutSeconds: 10,
+      failures: 3,
+      restart: true,
+    });
+  });
+
   it('fills in defaults', () => {
     const manifest = artifactManifestSchema.parse(minimal);
     assert.deepEqual(manifest.requires, { artifacts: {}, capabilities: {}, resources: {} });

@@ -1,6 +1,8 @@
 /** Rollouts, tasks and their transitions, as the user-facing API shows them. */
 import { z } from 'zod';
 import { packageIdSchema, rolloutIdSchema, taskIdSchema, timestampSchema } from './ids.ts';
+import { taskOutcomeSchema, taskProgressSchema } from './outcome.ts';
+import { maintenanceWindowSchema } from './maintenance-window.ts';
 import { applicationRequestSchema, explanationSchema } from './plan.ts';
 import { strategySchema } from './profile.ts';
 import { deadlinesSchema, taskStateSchema } from './task.ts';
@@ -13,6 +15,32 @@ export const rolloutStateSchema = z
   .meta({ id: 'RolloutState' });
 export type RolloutState = z.infer<typeof rolloutStateSchema>;
 
+/**
+ * How far a gateway decides itself. `forced`: at once. `soft`: when it suits it. `time-forced`: as soft, from `forcedAt` on
+ * forced. `download-only`: it fetches and does not install. LEONORE's own agent takes the first three as forced.
+ */
+export const handlingModeSchema = z
+  .enum(['forced', 'soft', 'time-forced', 'download-only'])
+  .meta({ id: 'HandlingMode' });
+export type HandlingMode = z.infer<typeof handlingModeSchema>;
+
+export const handlingSchema = z
+  .strictObject({
+    mode: handlingModeSchema.default('forced'),
+    /** With `time-forced`, and only with it. */
+    forcedAt: timestampSchema.optional(),
+    /** Outside of it nothing is installed. */
+    window: maintenanceWindowSchema.optional(),
+    /** The gateway, or whoever stands before it, has to agree first (DDI's confirmation). */
+    confirm: z.boolean().default(false),
+  })
+  .refine(({ mode, forcedAt }) => (mode === 'time-forced') === (forcedAt !== undefined), {
+    message: 'forcedAt says from when on it is forced; it goes with the mode time-forced, and with no other',
+  })
+  .meta({ id: 'Handling' });
+export type Handling = z.infer<typeof handlingSchema>;
+export const DEFAULT_HANDLING: Handling = handlingSchema.parse({});
+
 export const createRolloutSchema = z
   .object({
     /** Applications to have. May be empty only when `remove` is not. */
@@ -24,6 +52,8 @@ export const createRolloutSchema = z
     deadlines: deadlinesSchema.prefault({}),
     /** Take the newest versions even where what is installed still fits. */
     upgrade: z.boolean().default(false),
+    /** Absent: forced, at once. */
+    handling: handlingSchema.optional(),
   })
   .refine((rollout) => rollout.applications.length + rollout.remove.length > 0, {
     message: 'name at least one application',
@@ -69,6 +99,7 @@ export const rolloutSchema = z
     strategy: rolloutStrategySchema,
     deadlines: deadlinesSchema,
     upgrade: z.boolean(),
+    handling: handlingSchema.optional(),
     state: rolloutStateSchema,
     /** False while tasks are still being made for the selected gateways: until then `counts.total` rises. */
     planned: z.boolean(),
@@ -82,9 +113,24 @@ export const rolloutSchema = z
 export type Rollout = z.infer<typeof rolloutSchema>;
 
 export const taskTransitionSchema = z
-  .object({ state: taskStateSchema, at: timestampSchema, messages: z.array(z.string()) })
+  .object({
+    state: taskStateSchema,
+    at: timestampSchema,
+    messages: z.array(z.string()),
+    /** Where the gateway says so. */
+    progress: taskProgressSchema.optional(),
+    /** With the end of a task of LEONORE's own agent. */
+    outcome: taskOutcomeSchema.optional(),
+  })
   .meta({ id: 'TaskTransition', description: 'A change of state, or a report that kept the state; oldest first.' });
 export type TaskTransition = z.infer<typeof taskTransitionSchema>;
+
+/**
+ * Beside the state. `unconfirmed`: it waits for the gateway's agreement; `confirmed`: it has it. `downloaded`: it ended with
+ * the package on the gateway, not installed.
+ */
+export const taskConditionSchema = z.enum(['unconfirmed', 'confirmed', 'downloaded']).meta({ id: 'TaskCondition' });
+export type TaskCondition = z.infer<typeof taskConditionSchema>;
 
 export const taskSchema = z
   .object({
@@ -99,6 +145,7 @@ export const taskSchema = z
     package: packageIdSchema.optional(),
     /** The operator asked for it to stop and the gateway has not yet confirmed. */
     canceling: z.boolean(),
+    condition: taskConditionSchema.optional(),
     createdAt: timestampSchema,
     updatedAt: timestampSchema,
     endedAt: timestampSchema.optional(),
