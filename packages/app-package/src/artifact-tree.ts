@@ -39,10 +39,11 @@ export async function readArtifactTree(dir: string, manifest: ArtifactManifest):
     if (stats) await walk({ source, shown: part, path: `${part}/${manifest.name}`, stats }, entries, faults);
   }
   if (entries.length + faults.length === 0) {
-    throw new LeonoreError(
-      'archive.mismatch',
-      `${dir} has neither binary/ nor control/; put the files of ${manifest.name} into binary/, its scripts into control/`,
-    );
+    const isImage = (await lstat(join(dir, 'image')).catch(ignoreMissing))?.isDirectory() ?? false;
+    const what = isImage
+      ? 'but image/; if that is what gateways install as it is, write kind: image into leonore.yaml'
+      : `; put the files of ${manifest.name} into binary/, its scripts into control/`;
+    throw new LeonoreError('archive.mismatch', `${dir} has neither binary/ nor control/${isImage ? ' ' : ''}${what}`);
   }
   checkControl(manifest, entries, faults);
   checkCase(entries, faults);
@@ -106,6 +107,10 @@ function checkControl(manifest: ArtifactManifest, entries: readonly SourceEntry[
   }
   if (manifest.run && !entries.some(({ path }) => path === `${prefix}start`)) {
     refuse('control/start', 'is missing, but leonore.yaml has "run"; add the script, or take "run" out');
+  }
+  const rootfs = manifest.run?.oci?.rootfs;
+  if (rootfs !== undefined && !entries.some(({ path }) => path === `binary/${manifest.name}/${rootfs}`)) {
+    refuse(`binary/${rootfs}`, 'is missing, but leonore.yaml names it in "run.oci.rootfs"; put the tar there');
   }
 }
 

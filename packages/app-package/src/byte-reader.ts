@@ -103,6 +103,8 @@ export function createByteReader(source: AsyncIterable<Uint8Array>, options: Byt
 
 async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
+  // The source may have brought it about itself, when it was asked.
+  signal.throwIfAborted();
   return new Promise<T>((resolve, reject) => {
     const abort = (): void => reject(signal.reason as Error);
     signal.addEventListener('abort', abort, { once: true });

@@ -14,10 +14,10 @@ import {
   type ZlibOptions,
   type ZstdOptions,
 } from 'node:zlib';
-import { isLeonoreError, type Encoding, type LeonoreError } from '@leonore/protocol';
+import { formatBytes, isLeonoreError, type Encoding, type LeonoreError } from '@leonore/protocol';
 import { corrupt, hostile } from './archive-fault.ts';
 
-const CHUNK_BYTES = 65_536;
+export const CHUNK_BYTES = 65_536;
 const ZSTD_LEVEL = 12;
 /** 4 MiB: what a gateway needs at most to decompress. */
 const ZSTD_WINDOW_LOG = 22;
@@ -37,14 +37,18 @@ const ZSTD: ZstdOptions = {
   },
 };
 
+const GZIP_HEADER: ZlibOptions = { ...GZIP, level: 6 };
+const ZSTD_HEADER: ZstdOptions = { ...ZSTD, params: { ...ZSTD.params, [constants.ZSTD_c_compressionLevel]: 3 } };
+
 /** `size`: bytes that will come; a small frame says so and asks for no more memory than that. */
 export function createEncoder(encoding: Encoding, size: number): Transform {
   return encoding === 'gzip' ? createGzip(GZIP) : createZstdCompress({ ...ZSTD, pledgedSrcSize: size });
 }
 
-export function compressWhole(encoding: Encoding, bytes: Uint8Array): Buffer {
-  if (encoding === 'zstd') return zstdCompressSync(bytes, ZSTD);
-  const member = gzipSync(bytes, GZIP);
+/** For what is small and made often: a header is digests for the most part, on which a higher level finds nothing more. */
+export function compressHeader(encoding: Encoding, bytes: Uint8Array): Buffer {
+  if (encoding === 'zstd') return zstdCompressSync(bytes, ZSTD_HEADER);
+  const member = gzipSync(bytes, GZIP_HEADER);
   fixGzipHeader(member);
   return member;
 }
@@ -70,11 +74,11 @@ export function fixGzipHeader(start: Uint8Array): void {
 }
 
 /** What a decoder throws as a LeonoreError; other errors as they are. */
-export function decoderFault(error: unknown, subject: string): unknown {
+export function decoderFault(error: unknown, subject: string, maxWindowLog = ZSTD_MAX_WINDOW_LOG): unknown {
   if (isLeonoreError(error) || !(error instanceof Error) || !('code' in error)) return error;
   const code = String(error.code);
   if (code === 'ZSTD_error_frameParameter_windowTooLarge') {
-    return hostile(subject, `asks for more than ${2 ** (ZSTD_MAX_WINDOW_LOG - 20)} MiB to be decompressed`, error);
+    return hostile(subject, `asks for more than ${formatBytes(2 ** maxWindowLog)} of memory to be decompressed`, error);
   }
   if (code === 'Z_MEM_ERROR' || code === 'ZSTD_error_memory_allocation') return error;
   // Node's decoders stop as if it were their end when bytes are left that belong to no frame.

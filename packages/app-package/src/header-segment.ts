@@ -8,7 +8,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import type { Encoding, Sha256 } from '@leonore/protocol';
 import { corrupt, mismatch } from './archive-fault.ts';
 import { DEFAULT_ARCHIVE_LIMITS } from './archive-limits.ts';
-import { compressWhole } from './compression.ts';
+import { compressHeader } from './compression.ts';
 import { walkZstdFrame, ZSTD_MAGIC } from './zstd-frame.ts';
 
 /** Tells how a package begins: its task document says the same of a package that is downloaded. */
@@ -28,7 +28,7 @@ const EXTRA_BYTES = EXTRA_PREFIX.length + 4;
 const CHUNK_BYTES = 65_536;
 
 export function encodeHeaderSegment(encoding: Encoding, tar: Uint8Array): Buffer {
-  const packed = compressWhole(encoding, tar);
+  const packed = compressHeader(encoding, tar);
   if (encoding === 'zstd') return packed;
   const header = Buffer.from(packed.subarray(0, GZIP_HEADER_BYTES));
   header[3] = FEXTRA;

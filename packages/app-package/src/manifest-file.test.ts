@@ -101,7 +101,7 @@ run: { restart: always }
       'a misspelt key',
       `${HEAD}platfrom: { os: linux }\n`,
       [
-        /^3:1: platfrom: is unknown; do you mean "platform"\? the keys of a manifest are name, version, description, platform, installPath, requires, provides, conflicts, run$/,
+        /^3:1: platfrom: is unknown; do you mean "platform"\? the keys of a manifest are name, version, kind, image, description, platform, installPath, requires, provides, conflicts, run$/,
       ],
     ],
     [
@@ -234,6 +234,53 @@ run: { restart: always }
       'a variable that is true',
       `${HEAD}run: { env: { DEBUG: true } }\n`,
       ['3:22: run.env.DEBUG: must be a text, but YAML reads true as a boolean; write it in quotes: DEBUG: "true"'],
+    ],
+    [
+      'a limit that is too small to start with',
+      `${HEAD}run: { limits: { memory: 64kB } }\n`,
+      [/^3:26: run\.limits\.memory: a limit of memory is at least 1MiB \(found "64kB"\)$/],
+    ],
+    [
+      'no processor at all',
+      `${HEAD}run: { limits: { cpu: 0 } }\n`,
+      ['3:23: run.limits.cpu: must be at least 0.01, not 0'],
+    ],
+    [
+      'a limit that is misspelt',
+      `${HEAD}run: { limits: { memroy: 64MiB } }\n`,
+      [
+        /^3:18: run\.limits\.memroy: is unknown; do you mean "memory"\? the keys of "run\.limits" are cpu, memory, processes$/,
+      ],
+    ],
+    [
+      'a port that is none',
+      `${HEAD}run: { health: { tcp: { port: 70000 } } }\n`,
+      [/^3:31: run\.health\.tcp\.port: must be at most 65535, not 70000$/],
+    ],
+    [
+      'a path without its slash',
+      `${HEAD}run: { health: { http: { port: 80, path: health } } }\n`,
+      [/^3:42: run\.health\.http\.path: a path begins with "\/"/],
+    ],
+    [
+      'an executor that nobody knows',
+      `${HEAD}run: { executor: docker }\n`,
+      ['3:18: run.executor: must be process, systemd or oci, not "docker"'],
+    ],
+    [
+      'an OCI application without a root file system',
+      `${HEAD}run: { executor: oci }\n`,
+      [/^3:18: run\.executor: executor: oci needs a root file system; write oci: \{ rootfs: rootfs\.tar \} as well/],
+    ],
+    [
+      'a root file system for nobody',
+      `${HEAD}run: { oci: { rootfs: rootfs.tar } }\n`,
+      [/^3:13: run\.oci: is for executor: oci only/],
+    ],
+    [
+      'a root file system from elsewhere',
+      `${HEAD}run: { executor: oci, oci: { rootfs: ../x.tar } }\n`,
+      [/^3:38: run\.oci\.rootfs: the name of a tar in binary\//],
     ],
     ['a relative path', `${HEAD}installPath: opt/svm\n`, [/^3:14: installPath: .* \(found "opt\/svm"\)$/]],
     [

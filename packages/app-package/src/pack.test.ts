@@ -290,6 +290,16 @@ describe('packArtifact refuses', () => {
       /"control\/start" is missing, but leonore.yaml has "run"/,
     ],
     [
+      'executor: oci without the tar that it names',
+      (dir) =>
+        writeFile(
+          join(dir, 'leonore.yaml'),
+          'name: svm\nversion: 1.0.0\nrun: { executor: oci, oci: { rootfs: rootfs.tar } }\n',
+        ),
+      'archive.mismatch',
+      /"binary\/rootfs\.tar" is missing, but leonore\.yaml names it in "run\.oci\.rootfs"/,
+    ],
+    [
       'neither binary/ nor control/',
       async (dir) => {
         await rm(join(dir, 'binary'), { recursive: true });

@@ -4,8 +4,8 @@
  * Leaves to others: which files (artifact-tree.ts), the form of the tar (tar-writer.ts), uploading.
  */
 import { createHash } from 'node:crypto';
-import { constants, createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import {
@@ -21,9 +21,11 @@ import {
 import { mismatch, quoted } from './archive-fault.ts';
 import { createEntryBudget, DEFAULT_ARCHIVE_LIMITS } from './archive-limits.ts';
 import { readArtifactTree, type SourceEntry } from './artifact-tree.ts';
-import { createEncoder, FILE_SUFFIX, fixGzipHeader } from './compression.ts';
+import { CHUNK_BYTES, createEncoder, FILE_SUFFIX, fixGzipHeader } from './compression.ts';
 import { createEntryGate } from './entry-gate.ts';
 import { componentRoots } from './entry-path.ts';
+import { exactFile } from './exact-file.ts';
+import { packImage } from './image.ts';
 import { parseManifest } from './manifest-file.ts';
 import { encodeTarEntry, tarPadding } from './tar-writer.ts';
 
@@ -34,11 +36,9 @@ export interface PackedArtifact {
   /** Sum of the files' sizes, bytes. */
   readonly unpackedSize: number;
   readonly files: FileEntry[];
-  /** One for each encoding; `file` is where it was written. */
+  /** One for each encoding; `file` is where it was written. An image's is the file itself, which is not copied. */
   readonly segments: (Segment & { readonly file: string })[];
 }
-
-const CHUNK_BYTES = 65_536;
 
 /**
  * Writes NAME-VERSION-PLATFORM.tar.gz and .tar.zst into `outDir`, which is made where it is missing.
@@ -57,6 +57,7 @@ export async function packArtifact(
   const outDir = resolve(options.outDir);
   refuseInside(dir, outDir);
   const manifest = await readManifest(dir);
+  if (manifest.kind === 'image') return packImage(dir, manifest, signal);
   const entries = await readArtifactTree(dir, manifest);
   const admit = createEntryGate(componentRoots(manifest.name), createEntryBudget(DEFAULT_ARCHIVE_LIMITS));
   for (const entry of entries) admit(entry);
@@ -96,7 +97,7 @@ function segmentFileName(manifest: ArtifactManifest, encoding: Encoding): string
 /** Else one run would pack what the run before it wrote. */
 function refuseInside(dir: string, outDir: string): void {
   const [first] = relative(resolve(dir), outDir).split(/[/\\]/);
-  if (first !== 'binary' && first !== 'control') return;
+  if (first !== 'binary' && first !== 'control' && first !== 'image') return;
   throw new LeonoreError(
     'cli.usage',
     `${outDir} lies in ${first}/ of the artifact and would be packed with it; choose another folder`,
@@ -138,18 +139,13 @@ async function* tarBytes(
 async function* entryBytes(entry: SourceEntry, hash: ReturnType<typeof createHash>): AsyncGenerator<Buffer> {
   yield encodeTarEntry(entry);
   if (entry.type === 'folder') return;
-  // Not through a link, should somebody have put one there since.
-  const handle = await open(entry.source, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  let size = 0;
-  for await (const chunk of handle.createReadStream({ highWaterMark: CHUNK_BYTES }) as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > entry.size) break;
+  const changed = (cause?: unknown): Error =>
+    mismatch(quoted(entry.source), 'changed while it was packed; try again when nothing writes to it', cause);
+  for await (const chunk of exactFile(entry.source, entry.size, changed)) {
     hash.update(chunk);
     yield chunk;
   }
-  if (size !== entry.size)
-    throw mismatch(quoted(entry.source), 'changed while it was packed; try again when nothing writes to it');
-  yield Buffer.alloc(tarPadding(size));
+  yield Buffer.alloc(tarPadding(entry.size));
 }
 
 async function compress(
@@ -157,7 +153,7 @@ async function compress(
   encoding: Encoding,
   aside: string,
   signal: AbortSignal | undefined,
-): Promise<Segment & { readonly file: string }> {
+): Promise<Segment & { readonly encoding: Encoding; readonly file: string }> {
   const file = join(aside, encoding);
   const hash = createHash('sha256');
   let size = 0;

@@ -6,8 +6,12 @@ import { canonicalJson } from './canonical-json.ts';
 export const HEADER_FILES = ['id', 'path', 'manifest.json'] as const;
 export type HeaderFile = (typeof HEADER_FILES)[number];
 
-export function headerTexts(manifest: PackageManifest): Record<HeaderFile, string> {
-  return { id: idFile(manifest), path: pathFile(manifest), 'manifest.json': `${canonicalJson(manifest)}\n` };
+/** `written`: as for `canonicalJson`. */
+export function headerTexts(
+  manifest: PackageManifest,
+  written?: (part: object) => string | undefined,
+): Record<HeaderFile, string> {
+  return { id: idFile(manifest), path: pathFile(manifest), 'manifest.json': `${canonicalJson(manifest, written)}\n` };
 }
 
 export function idFile(manifest: PackageManifest): string {

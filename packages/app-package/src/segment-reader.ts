@@ -1,6 +1,6 @@
 /**
- * Opens one segment: compressed bytes in, checked entries and digests out. Exactly one gzip member or zstd frame, used
- * to its last byte. Memory is flat; what the consumer does not take is not decompressed.
+ * Opens one segment, or the tar in it: bytes in, checked entries and digests out. A segment is exactly one gzip member or
+ * zstd frame, used to its last byte. Memory is flat; what the consumer does not take is not decompressed.
  * Leaves to others: what the digests should be, which entries pass.
  */
 import { createHash } from 'node:crypto';
@@ -29,7 +29,7 @@ export async function readSegment(
 ): Promise<SegmentDigests> {
   const { encoding, subject } = options;
   const packed = createHash('sha256');
-  const content = createHash('sha256');
+  let contentSha256: Sha256 | undefined;
   const frame = encoding === 'zstd' ? walkZstdFrame(subject) : undefined;
   const decoder = createDecoder(encoding);
   let size = 0;
@@ -49,16 +49,9 @@ export async function readSegment(
       throw error;
     }
   }
-  async function* hashed(decoded: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of decoded) {
-      content.update(chunk);
-      yield chunk;
-    }
-  }
   async function consume(decoded: AsyncIterable<Buffer>): Promise<void> {
-    await using bytes = createByteReader(hashed(decoded));
     try {
-      await readTar(bytes, subject, visit);
+      contentSha256 = await readContent(decoded, subject, visit);
     } catch (error) {
       failed ??= { error, in: 'consumer' };
       throw error;
@@ -72,8 +65,26 @@ export async function readSegment(
     // The decoder's own errors come through the consumer, too.
     throw decoderFault(failed ? failed.error : error, subject);
   }
-  if (decoder.bytesWritten !== size || (frame && frame.length !== size)) {
+  if (contentSha256 === undefined || decoder.bytesWritten !== size || (frame && frame.length !== size)) {
     throw corrupt(subject, 'has bytes behind its end');
   }
-  return { size, sha256: packed.digest('hex') as Sha256, contentSha256: content.digest('hex') as Sha256 };
+  return { size, sha256: packed.digest('hex') as Sha256, contentSha256 };
+}
+
+/** Reads a tar as it is, closes the source in every case, and gives the SHA-256 of its bytes. */
+export async function readContent(
+  source: AsyncIterable<Uint8Array>,
+  subject: string,
+  visit: TarVisitor,
+): Promise<Sha256> {
+  const content = createHash('sha256');
+  async function* hashed(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of source) {
+      content.update(chunk);
+      yield chunk;
+    }
+  }
+  await using bytes = createByteReader(hashed());
+  await readTar(bytes, subject, visit);
+  return content.digest('hex') as Sha256;
 }
