@@ -26,7 +26,19 @@ describe('the cache of hot segments', () => {
     const cache = createByteCache({ maxBytes: 300, maxItemBytes: 100 });
     await cache.get(key(1), () => Promise.resolve(new Uint8Array(101)));
     assert.equal(cache.usedBytes, 0);
-    assert.equal(cache.takes(101), false);
+    for (let asked = 0; asked < 3; asked++) assert.equal(cache.takes(key(1), 101), false);
+  });
+  it('takes in what is asked for a second time', async () => {
+    const cache = createByteCache({ maxBytes: 100, maxItemBytes: 100 });
+    assert.equal(cache.takes(key(1), 100), false);
+    assert.equal(cache.takes(key(2), 100), false);
+    assert.equal(cache.takes(key(1), 100), true);
+    await cache.get(key(1), () => Promise.resolve(new Uint8Array(100)));
+    assert.equal(cache.takes(key(1), 100), true);
+    assert.equal(cache.takes(key(2), 100), true);
+    await cache.get(key(2), () => Promise.resolve(new Uint8Array(100)));
+    // Pushed out: cold again.
+    assert.equal(cache.takes(key(1), 100), false);
   });
   it('reads once for all who ask at the same time, and again after a failure', async () => {
     const cache = createByteCache({ maxBytes: 300, maxItemBytes: 100 });

@@ -1,123 +1,158 @@
+/** Makes packages, once for each kind of gateway, finds them again, and keeps those at hand that are asked for often. */
 import { createHash } from 'node:crypto';
-import { composePackage, packageIdOf } from '@leonore/app-package';
 import {
-  artifactLabel,
   LeonoreError,
   type Artifact,
-  type Encoding,
-  type FileEntry,
   type InstallPlan,
+  type PackageFormat,
   type PackageId,
   type PackageSummary,
   type Page,
   type PlanStep,
   type Platform,
-  type Segment,
   type Sha256,
   type Tenant,
 } from '@leonore/protocol';
 import type {
   BlobStore,
+  PackageBase,
   PackageHashes,
-  PackagePart,
   PackageRecord,
   PageQuery,
   Repositories,
 } from '../repositories/mod.ts';
 import type { ByteCache } from './byte-cache.ts';
+import { createPackageCollection, type PackageCollection } from './collection.ts';
+import { createFileLists } from './file-lists.ts';
+import { chooseFormat, type Component, type Format, type FormatInput } from './formats/mod.ts';
+import { createPackageReader, type PackageReader } from './package-reader.ts';
 
 export interface BuildRequest {
   readonly platform: Platform;
-  /** Compressions the gateways of the class can unpack, best first. */
-  readonly encodings: readonly Encoding[];
+  /** What the gateways of the class install, best first. */
+  readonly formats: readonly PackageFormat[];
   readonly plan: InstallPlan;
   readonly artifact: (step: PlanStep) => Artifact | undefined;
+  /** The build that an update replaces, where it is known. */
+  readonly replaced?: (step: PlanStep) => Artifact | undefined;
 }
 
-type Component = { readonly step: PlanStep; readonly artifact: Artifact; readonly files: readonly FileEntry[] };
-
-export interface PackageBuilder {
-  /** Composes the package, or finds it: the same request gives the same package. Costs its header, whatever its size. */
+export interface PackageBuilder extends PackageReader, PackageCollection {
+  /**
+   * Composes the package, or finds it: the same request gives the same package. Costs its header, whatever its size.
+   * @throws package.format when no format can carry the plan
+   */
   build(tenant: Tenant, request: BuildRequest): Promise<PackageRecord>;
   /** @throws package.unknown */
   find(tenant: Tenant, id: PackageId): Promise<PackageRecord>;
   /** @throws package.unknown */
   findByDigest(sha256: Sha256): Promise<PackageRecord>;
   list(tenant: Tenant, query: PageQuery): Promise<Page<PackageSummary>>;
-  /** Bytes `start` to `end` (exclusive) of the package, from its parts. */
-  read(record: PackageRecord, range?: { start: number; end: number }): AsyncIterable<Uint8Array>;
   /** Digests of the whole file, made once at its first delivery: DDI clients of other makers compare them. */
   hashes(tenant: Tenant, record: PackageRecord): Promise<PackageHashes>;
 }
 
 const MAX_KNOWN_PACKAGES = 500;
+const MAX_KNOWN_FILES = 50_000;
+const DAY_MS = 86_400_000;
+/** Made by another and removed again between two looks, so often in a row: something is wrong. */
+const MAX_TRIES = 5;
 
-/** A short name of a class of gateways that get the same packages: platform and compressions. */
-export function gatewayClassId(platform: Platform, encodings: readonly Encoding[]): string {
-  return [platform.os ?? 'any', platform.arch ?? 'any', platform.libc ?? 'any', encodings.join('+')].join('-');
+/** A short name of a class of gateways that get the same packages: platform and formats. */
+export function gatewayClassId(platform: Platform, formats: readonly PackageFormat[]): string {
+  return [platform.os ?? 'any', platform.arch ?? 'any', platform.libc ?? 'any', formats.join('+')].join('-');
 }
 
-export function createPackageBuilder(deps: {
-  repositories: Repositories;
-  blobs: BlobStore;
-  cache: ByteCache;
-  now: () => number;
-}): PackageBuilder {
-  const { repositories, blobs, cache, now } = deps;
+export function createPackageBuilder(
+  deps: {
+    repositories: Repositories;
+    blobs: BlobStore;
+    cache: ByteCache;
+    now: () => number;
+    formats: readonly Format[];
+  },
+  /** How long a package stays that nothing needs, milliseconds since its last use. */
+  options: { graceMs: number } = { graceMs: DAY_MS },
+): PackageBuilder {
+  const { repositories, now } = deps;
+  const reader = createPackageReader(deps);
+  const fileLists = createFileLists(repositories, { maxFiles: MAX_KNOWN_FILES });
   /** Packages never change but for their hashes; reading one means parsing its whole manifest. */
   const known = new Map<string, PackageRecord>();
+  const collection = createPackageCollection(
+    { repositories, now, onRemoved: ({ tenant, id }) => known.delete(`${tenant}/${id}`) },
+    options,
+  );
   const building = new Map<string, Promise<PackageRecord>>();
   const hashing = new Map<string, Promise<PackageHashes>>();
 
-  /** What the plan brings, with builds and files. */
-  async function components(tenant: Tenant, request: BuildRequest): Promise<readonly Component[]> {
-    const found: Component[] = [];
-    for (const step of request.plan.steps) {
+  async function inputOf(tenant: Tenant, { platform, formats, plan, artifact }: BuildRequest): Promise<FormatInput> {
+    const components: Component[] = [];
+    for (const step of plan.steps) {
       if (step.action === 'keep') continue;
-      const artifact = request.artifact(step);
-      if (!artifact) {
+      const build = artifact(step);
+      if (!build) {
         throw new LeonoreError(
           'artifact.unknown',
           `the plan has ${step.name} ${step.version}, which the artifact repository does not hold`,
         );
       }
-      found.push({ step, artifact, files: await repositories.read.artifacts.files(tenant, artifact.contentSha256) });
+      components.push({ step, artifact: build, files: await fileLists.of(tenant, build.contentSha256) });
     }
-    return found;
-  }
-
-  async function compose(tenant: Tenant, input: ReturnType<typeof composition>): Promise<PackageRecord> {
-    const there = await find(tenant, input.id);
-    if (there) return there;
-    const composed = composePackage(input);
-    const header = await blobs.put(composed.header);
-    const trailer = await blobs.put(composed.trailer);
-    const parts: PackagePart[] = [
-      { sha256: header, length: composed.header.length },
-      ...composed.manifest.components.map(({ segment }) => ({ sha256: segment.sha256, length: segment.length })),
-      { sha256: trailer, length: composed.trailer.length },
-    ];
-    const record: PackageRecord = {
-      summary: {
-        id: input.id,
-        encoding: input.encoding,
-        sha256: composed.headerSha256,
-        size: composed.size,
-        headerSize: composed.header.length,
-        gatewayClass: input.gatewayClass.id,
-        components: input.components.map(({ name, version }) => ({ name, version })),
-        createdAt: now(),
-      },
-      manifest: composed.manifest,
-      parts,
+    return {
+      gatewayClass: { id: gatewayClassId(platform, formats), platform },
+      components,
+      keep: plan.steps
+        .filter(({ action }) => action === 'keep')
+        .map(({ name, version, requested, after }) => ({ name, version, requested, after })),
+      remove: plan.remove.map(({ name, version }) => ({ name, version })),
     };
-    await repositories.write((tx) => tx.packages.insert(tenant, record));
-    return keep(tenant, record);
   }
 
-  async function find(tenant: Tenant, id: PackageId): Promise<PackageRecord | undefined> {
+  /** Who is quickest makes it, be it on another node: the others take that one. */
+  async function compose(
+    tenant: Tenant,
+    format: Format,
+    id: PackageId,
+    input: FormatInput,
+    bases: readonly PackageBase[],
+  ): Promise<PackageRecord> {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const there = await lookUp(tenant, id);
+      if (there) return there;
+      const { manifest, own, parts, ...made } = await format.compose(input);
+      const record: PackageRecord = {
+        summary: {
+          id,
+          format: format.format,
+          ...(made.encoding === undefined ? {} : { encoding: made.encoding }),
+          fileName: made.fileName,
+          sha256: made.sha256,
+          size: made.size,
+          headerSize: made.headerSize,
+          gatewayClass: input.gatewayClass.id,
+          components: manifest.components.map(({ name, version }) => ({ name, version })),
+          createdAt: now(),
+        },
+        manifest,
+        parts,
+        own,
+        bases,
+      };
+      if (await repositories.write((tx) => tx.packages.insert(tenant, record))) return keep(tenant, record);
+    }
+    throw new LeonoreError(
+      'server.internal',
+      `the package ${id} comes and goes: it was removed as often as it was made`,
+    );
+  }
+
+  /** As it is in the database: what is only in memory may have been collected. */
+  async function lookUp(tenant: Tenant, id: PackageId): Promise<PackageRecord | undefined> {
     const hit = known.get(`${tenant}/${id}`);
-    if (hit) return hit;
+    if (hit && (await repositories.read.packages.has(tenant, id))) return hit;
+    known.delete(`${tenant}/${id}`);
+    if (hit) return undefined;
     const record = await repositories.read.packages.find(tenant, id);
     return record && keep(tenant, record);
   }
@@ -131,27 +166,9 @@ export function createPackageBuilder(deps: {
     return record;
   }
 
-  async function* read(record: PackageRecord, range?: { start: number; end: number }): AsyncGenerator<Uint8Array> {
-    const start = range?.start ?? 0;
-    const end = range?.end ?? record.summary.size;
-    let at = 0;
-    for (const part of record.parts) {
-      const from = Math.max(start - at, 0);
-      const to = Math.min(end - at, part.length);
-      at += part.length;
-      if (from >= to) continue;
-      if (cache.takes(part.length)) {
-        const bytes = await cache.get(part.sha256, () => blobs.bytes(part.sha256));
-        yield from === 0 && to === part.length ? bytes : bytes.subarray(from, to);
-      } else {
-        yield* blobs.read(part.sha256, { start: from, end: to });
-      }
-    }
-  }
-
   async function digest(tenant: Tenant, record: PackageRecord): Promise<PackageHashes> {
     const hashes = { sha1: createHash('sha1'), md5: createHash('md5'), sha256: createHash('sha256') };
-    for await (const bytes of read(record)) for (const hash of Object.values(hashes)) hash.update(bytes);
+    for await (const bytes of reader.read(record)) for (const hash of Object.values(hashes)) hash.update(bytes);
     const made = {
       sha1: hashes.sha1.digest('hex'),
       md5: hashes.md5.digest('hex'),
@@ -163,18 +180,22 @@ export function createPackageBuilder(deps: {
   }
 
   return {
+    ...reader,
+    ...collection,
     async build(tenant, request) {
-      const input = composition(request, await components(tenant, request));
-      return singleFlight(building, `${tenant}/${input.id}`, () => compose(tenant, input));
+      const input = await inputOf(tenant, request);
+      const format = chooseFormat(deps.formats, request.formats, input);
+      const id = format.id(input);
+      return singleFlight(building, `${tenant}/${id}`, () =>
+        compose(tenant, format, id, input, basesOf(input.components, request)),
+      );
     },
     async find(tenant, id) {
-      const record = await find(tenant, id);
-      if (!record)
-        throw new LeonoreError(
-          'package.unknown',
-          `there is no package ${id}; leonore package list shows what there is`,
-        );
-      return record;
+      const hit = known.get(`${tenant}/${id}`);
+      if (hit) return hit;
+      const record = await repositories.read.packages.find(tenant, id);
+      if (record) return keep(tenant, record);
+      throw new LeonoreError('package.unknown', `there is no package ${id}; leonore package list shows what there is`);
     },
     async findByDigest(sha256) {
       const record = await repositories.read.packages.findByDigest(sha256);
@@ -182,7 +203,6 @@ export function createPackageBuilder(deps: {
       return record;
     },
     list: (tenant, query) => repositories.read.packages.list(tenant, query),
-    read,
     async hashes(tenant, record) {
       if (record.hashes) return record.hashes;
       return singleFlight(hashing, `${tenant}/${record.summary.id}`, () => digest(tenant, record));
@@ -190,60 +210,11 @@ export function createPackageBuilder(deps: {
   };
 }
 
-/** What the package is made of, with its id. Pure. */
-function composition(request: BuildRequest, components: readonly Component[]) {
-  const encoding = chooseEncoding(
-    request.encodings,
-    components.map(({ artifact }) => artifact),
-  );
-  const content = {
-    encoding,
-    gatewayClass: { id: gatewayClassId(request.platform, request.encodings), platform: request.platform },
-    components: components.map(({ step, artifact, files }) => ({
-      name: step.name,
-      version: step.version,
-      action: step.action === 'update' ? ('update' as const) : ('install' as const),
-      ...(step.from === undefined ? {} : { replaces: step.from }),
-      requested: step.requested,
-      ...(artifact.manifest.installPath === undefined ? {} : { installPath: artifact.manifest.installPath }),
-      after: step.after,
-      ...(artifact.manifest.run === undefined ? {} : { run: artifact.manifest.run }),
-      contentSha256: artifact.contentSha256,
-      segment: segmentOf(artifact, encoding),
-      files: [...files],
-      unpackedSize: artifact.unpackedSize,
-    })),
-    keep: request.plan.steps
-      .filter((step) => step.action === 'keep')
-      .map(({ name, version, requested, after }) => ({ name, version, requested, after })),
-    remove: request.plan.remove.map(({ name, version }) => ({ name, version })),
-  };
-  return { id: packageIdOf(content), ...content };
-}
-
-/** The first compression of the class that every component was published in. */
-function chooseEncoding(accepted: readonly Encoding[], artifacts: readonly Artifact[]): Encoding {
-  const fits = accepted.find((encoding) =>
-    artifacts.every((artifact) => artifact.segments.some((s) => s.encoding === encoding)),
-  );
-  if (fits) return fits;
-  const published = artifacts.map(
-    (a) => `${artifactLabel(a.manifest)} as ${a.segments.map((s) => s.encoding).join(' and ')}`,
-  );
-  throw new LeonoreError(
-    'agent.unsupported',
-    `these gateways unpack ${accepted.join(' and ') || 'nothing'}, but the components are published otherwise: ${published.join('; ')}`,
-  );
-}
-
-function segmentOf(artifact: Artifact, encoding: Encoding): Segment {
-  const segment = artifact.segments.find((candidate) => candidate.encoding === encoding);
-  if (!segment)
-    throw new LeonoreError(
-      'artifact.segment-missing',
-      `${artifactLabel(artifact.manifest)} has no ${encoding} segment`,
-    );
-  return segment;
+function basesOf(components: readonly Component[], { replaced }: BuildRequest): readonly PackageBase[] {
+  return components.flatMap(({ step }) => {
+    const base = step.action === 'update' ? replaced?.(step) : undefined;
+    return base ? [{ name: step.name, contentSha256: base.contentSha256 }] : [];
+  });
 }
 
 async function singleFlight<K, T>(running: Map<K, Promise<T>>, key: K, work: () => Promise<T>): Promise<T> {

@@ -7,4 +7,6 @@ export {
   type PackageManagement,
   type PackageManagementOptions,
 } from './package-management.ts';
-export { createStaleUploadWatch } from './stale-uploads.ts';
+export { createDiskWatch } from './disk-watch.ts';
+export { type ArtifactLimits } from './limits.ts';
+export { createStore, type Store } from './store.ts';

@@ -1,4 +1,4 @@
-import { inspectSegment, type SegmentContents } from '@leonore/app-package';
+import { inspectImage, inspectSegment, type SegmentContents } from '@leonore/app-package';
 import {
   artifactLabel,
   CONTROL_SCRIPTS,
@@ -14,10 +14,12 @@ import {
   type UploadStatus,
 } from '@leonore/protocol';
 import type { BlobStore, PageQuery, Repositories } from '../repositories/mod.ts';
+import { collectBlobs, type Collected } from './collect-blobs.ts';
+import { type ArtifactLimits, checkContents, checkSegmentSize, DEFAULT_LIMITS } from './limits.ts';
+import { createSegmentHolds } from './segment-holds.ts';
 
 export interface PackageManagementOptions {
-  /** Largest segment that is taken, bytes. */
-  readonly maxSegmentSize: number;
+  readonly limits?: Partial<ArtifactLimits> | undefined;
 }
 
 export interface PackageManagement {
@@ -36,18 +38,23 @@ export interface PackageManagement {
   builds(tenant: Tenant, name: string, version?: string): Promise<readonly Artifact[]>;
   /** No new installation takes it from now on; who has it keeps it. @throws artifact.unknown */
   withdraw(tenant: Tenant, name: string, version: string, reason: string): Promise<number>;
+  /** Takes away what was uploaded or made before `before` (ms) and nothing refers to. */
+  collect(before: number): Promise<Collected>;
 }
 
 export function createPackageManagement(
-  deps: { repositories: Repositories; blobs: BlobStore; now: () => number },
+  deps: {
+    repositories: Repositories;
+    blobs: BlobStore;
+    now: () => number;
+    onPublished?: (tenant: Tenant, artifact: Artifact) => void;
+  },
   options: PackageManagementOptions,
 ): PackageManagement {
   const { repositories, blobs, now } = deps;
-  /** Segments that a publication is working on: a failing one beside it must not take them away. */
-  const inUse = new Map<Sha256, number>();
-  /** Segments that are being taken away: a publication that names one waits, and finds it missing. */
-  const dropping = new Map<Sha256, Promise<void>>();
-  /** What came by upload and is no build's yet. Nothing else is ever taken away: pieces of packages are blobs too. */
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const holds = createSegmentHolds();
+  /** What came by upload and is no build's yet: goes when its publication is refused. */
   const uploaded = new Set<Sha256>();
 
   async function uploadStatus(sha256: Sha256): Promise<UploadStatus> {
@@ -61,18 +68,13 @@ export function createPackageManagement(
   /** Takes away segments that no build uses, so that a refused publication leaves nothing behind. */
   async function dropUnused(segments: readonly Segment[]): Promise<void> {
     for (const { sha256 } of segments) {
-      if (!uploaded.has(sha256) || inUse.has(sha256) || dropping.has(sha256)) continue;
-      const dropped = drop(sha256).finally(() => dropping.delete(sha256));
-      dropping.set(sha256, dropped);
-      await dropped;
+      if (!uploaded.has(sha256)) continue;
+      await holds.takeAway(sha256, async () => {
+        const users = await repositories.read.artifacts.segmentUsers([sha256]);
+        uploaded.delete(sha256);
+        if (users.length === 0) await blobs.remove(sha256);
+      });
     }
-  }
-
-  async function drop(sha256: Sha256): Promise<void> {
-    const used = await repositories.read.artifacts.usesSegment(sha256);
-    if (inUse.has(sha256)) return;
-    uploaded.delete(sha256);
-    if (!used) await blobs.remove(sha256);
   }
 
   async function existingBuild(tenant: Tenant, manifest: ArtifactManifest): Promise<Artifact | undefined> {
@@ -95,10 +97,14 @@ export function createPackageManagement(
   }
 
   async function inspect(manifest: ArtifactManifest, segments: readonly Segment[]): Promise<SegmentContents> {
+    checkEncodings(manifest, segments);
     let first: { segment: Segment; contents: SegmentContents } | undefined;
     for (const segment of segments) {
       const source = blobs.read(segment.sha256);
-      const contents = await inspectSegment(source, { encoding: segment.encoding, name: manifest.name });
+      const contents =
+        segment.encoding === 'raw'
+          ? await inspectImage(source, { name: manifest.name, file: manifest.image?.file ?? '' })
+          : await inspectSegment(source, { encoding: segment.encoding, name: manifest.name });
       if (first && first.contents.contentSha256 !== contents.contentSha256) {
         throw new LeonoreError(
           'archive.mismatch',
@@ -109,6 +115,7 @@ export function createPackageManagement(
     }
     if (!first) throw new LeonoreError('request.invalid', 'a publication needs at least one segment');
     checkControl(manifest, first.contents);
+    checkContents(manifest, first.contents, limits);
     return first.contents;
   }
 
@@ -140,11 +147,12 @@ export function createPackageManagement(
     const outcome = await repositories.write((tx) => tx.artifacts.insert(tenant, artifact, contents.files));
     if (outcome === 'created') {
       for (const { sha256 } of segments) uploaded.delete(sha256);
+      deps.onPublished?.(tenant, artifact);
       return { artifact, created: true };
     }
     const existing = await existingBuild(tenant, manifest);
     if (outcome === 'same' && existing) {
-      await dropUnusedAlternatives(existing, segments);
+      await checkHealed(existing);
       return { artifact: existing, created: false };
     }
     throw new LeonoreError(
@@ -156,33 +164,21 @@ export function createPackageManagement(
     );
   }
 
-  /** The same content may come compressed otherwise (another zlib): what is stored stays, the newcomer goes. */
-  async function dropUnusedAlternatives(existing: Artifact, offered: readonly Segment[]): Promise<void> {
-    const kept = new Set(existing.segments.map((segment) => segment.sha256));
-    for (const segment of offered) if (!kept.has(segment.sha256)) release(segment.sha256);
-    await dropUnused(offered.filter((segment) => !kept.has(segment.sha256)));
-    for (const segment of offered) if (!kept.has(segment.sha256)) hold(segment.sha256);
-  }
-
-  function hold(sha256: Sha256): void {
-    inUse.set(sha256, (inUse.get(sha256) ?? 0) + 1);
-  }
-
-  function release(sha256: Sha256): void {
-    const left = (inUse.get(sha256) ?? 1) - 1;
-    if (left > 0) inUse.set(sha256, left);
-    else inUse.delete(sha256);
+  /** Publishing a build again brings lost bytes back, if they are the same bytes. */
+  async function checkHealed(existing: Artifact): Promise<void> {
+    for (const { sha256, encoding } of existing.segments) {
+      if ((await blobs.size(sha256)) !== undefined) continue;
+      throw new LeonoreError(
+        'artifact.segment-missing',
+        `${artifactLabel(existing.manifest)} is published, but the store has lost its ${encoding} segment ${sha256}, and what was offered is packed otherwise (by another version of the compressor); publish it with the leonore that published it first, restore the blob from a backup, or raise the version`,
+        { details: { sha256 } },
+      );
+    }
   }
 
   return {
     async openUpload(sha256, size) {
-      if (size > options.maxSegmentSize) {
-        throw new LeonoreError(
-          'upload.too-large',
-          `this segment has ${size} bytes and the limit is ${options.maxSegmentSize}; raise it with --max-segment-size on the node`,
-          { details: { limit: options.maxSegmentSize, size } },
-        );
-      }
+      checkSegmentSize(size, limits);
       return { sha256, size, ...(await blobs.openUpload(sha256, size)) };
     },
     uploadStatus,
@@ -193,25 +189,54 @@ export function createPackageManagement(
       return { sha256, size: before.size, ...after };
     },
     async publish(tenant, request) {
-      for (const segment of request.segments) hold(segment.sha256);
-      let failed = true;
+      const digests = request.segments.map(({ sha256 }) => sha256);
+      let unused = request.segments;
       try {
-        for (const { sha256 } of request.segments) await dropping.get(sha256);
+        await holds.hold(digests);
+        for (const sha256 of digests) await blobs.touch(sha256);
         const result = await publishChecked(tenant, request);
-        failed = false;
+        const used = new Set(result.artifact.segments.map(({ sha256 }) => sha256));
+        // The same content may come compressed otherwise (by another zlib): what is stored stays, the newcomer goes.
+        unused = request.segments.filter(({ sha256 }) => !used.has(sha256));
         return result;
       } finally {
-        for (const segment of request.segments) release(segment.sha256);
-        if (failed) await dropUnused(request.segments);
+        holds.release(digests);
+        await dropUnused(unused);
       }
     },
     list: (tenant, query) => repositories.read.artifacts.list(tenant, query),
     builds,
+    collect: (before) => collectBlobs({ repositories, blobs, holds }, before),
     async withdraw(tenant, name, version, reason) {
       await builds(tenant, name, version);
       return repositories.write((tx) => tx.artifacts.withdraw(tenant, name, version, now(), reason));
     },
   };
+}
+
+/** An image is one file as it is; anything else is packed. */
+function checkEncodings(manifest: ArtifactManifest, segments: readonly Segment[]): void {
+  const label = artifactLabel(manifest);
+  const raw = segments.filter(({ encoding }) => encoding === 'raw').length;
+  if (manifest.kind !== 'image') {
+    if (raw === 0) return;
+    throw new LeonoreError(
+      'archive.mismatch',
+      `${label} is published as a raw file, which only an image is; pack it with "leonore artifact pack", or write kind: image into leonore.yaml`,
+    );
+  }
+  if (raw !== 1 || segments.length !== 1) {
+    throw new LeonoreError(
+      'archive.mismatch',
+      `${label} is an image, which is published as one raw segment: the file itself`,
+    );
+  }
+  if (manifest.image?.file === undefined) {
+    throw new LeonoreError(
+      'request.invalid',
+      `${label} is an image, but its manifest does not say what its file is called; write image.file, or let "leonore artifact publish" do it`,
+    );
+  }
 }
 
 /** Control scripts are among those a gateway knows, and what is to be kept running has a `start`. */

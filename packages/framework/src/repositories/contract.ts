@@ -16,17 +16,20 @@ import type {
   FileEntry,
   GatewayId,
   GatewayProfile,
+  Handling,
   Labels,
+  PackageContents,
   PackageId,
-  PackageManifest,
   PackageSummary,
   Page,
   RolloutId,
   RolloutState,
   RolloutStrategy,
+  Segment,
   Selector,
   Sha256,
   Strategy,
+  TaskCondition,
   TaskCounts,
   TaskId,
   TaskState,
@@ -44,6 +47,7 @@ export interface Repositories extends AsyncDisposable {
 export interface RepositorySet {
   readonly artifacts: ArtifactRepository;
   readonly packages: PackageRepository;
+  readonly deltas: DeltaRepository;
   readonly gateways: GatewayRepository;
   readonly rollouts: RolloutRepository;
 }
@@ -61,21 +65,31 @@ export interface ArtifactRepository {
   /** Every build of a name, or of one version of it, withdrawn ones included; newest version first. */
   builds(tenant: Tenant, name: string, version?: string): Promise<readonly Artifact[]>;
   list(tenant: Tenant, query: PageQuery & { name?: string | undefined }): Promise<Page<Artifact>>;
-  /** All builds of the tenant, for the resolver's catalogue. */
+  /**
+   * All builds of the tenant, for the resolver's catalogue, in the order of `list`. Read in pages between which the event
+   * loop gets its turn: what is published meanwhile may be there or not, so read `revision` before and after.
+   */
   all(tenant: Tenant): Promise<readonly Artifact[]>;
   /** Rises with each publication and withdrawal of the tenant; 0 before the first. */
   revision(tenant: Tenant): Promise<number>;
   /** Withdraws every build of the version. Number of builds newly withdrawn. */
   withdraw(tenant: Tenant, name: string, version: string, at: number, reason: string): Promise<number>;
-  /** True when a build of any tenant uses this blob as a segment. */
-  usesSegment(sha256: Sha256): Promise<boolean>;
+  /** Builds of any tenant that use one of these blobs as a segment. */
+  segmentUsers(sha256s: readonly Sha256[]): Promise<readonly SegmentUser[]>;
+  /** Digests of segments of any tenant, each once, in order; those behind `after`. */
+  segmentDigests(after: Sha256 | undefined, limit: number): Promise<readonly Sha256[]>;
 }
 
-/** A piece of a composed package, in order: its header, its segments, its trailer. */
-export interface PackagePart {
-  readonly sha256: Sha256;
-  readonly length: number;
+export interface SegmentUser {
+  readonly tenant: Tenant;
+  readonly artifact: Artifact;
+  readonly segment: Segment;
 }
+
+/** A piece of a package, in order: bytes of its own (a header, a trailer), or a blob that others may share (a segment). */
+export type PackagePart =
+  | { readonly kind: 'own'; readonly length: number }
+  | { readonly kind: 'blob'; readonly sha256: Sha256; readonly length: number };
 
 /** Digests of the whole package file, lower-case hex; what DDI clients of other makers compare. */
 export interface PackageHashes {
@@ -86,20 +100,113 @@ export interface PackageHashes {
 
 export interface PackageRecord {
   readonly summary: PackageSummary;
-  readonly manifest: PackageManifest;
+  /** Each component has the files of its build in the artifact repository. */
+  readonly manifest: PackageContents;
   readonly parts: readonly PackagePart[];
+  /** What the own parts consist of, one after another. */
+  readonly own: Uint8Array;
+  /** Builds that its updates replace, as far as the repository has them. */
+  readonly bases: readonly PackageBase[];
   /** Made at the first delivery: composing costs the header only. */
   readonly hashes?: PackageHashes | undefined;
 }
 
+export interface PackageBase {
+  readonly name: string;
+  readonly contentSha256: Sha256;
+}
+
+/** A package that nothing needs, as it was found: compared again when it is removed. */
+export interface UnneededPackage {
+  readonly tenant: Tenant;
+  readonly id: PackageId;
+  readonly usedAt: number;
+}
+
+/** A place in the order of all tenants' packages. */
+export type PackagePlace = Pick<UnneededPackage, 'tenant' | 'id'>;
+
+/**
+ * A package is needed while an active task refers to it, and while it is what a gateway installed last. It is removed
+ * only when it was not used either since it was found without need: so whoever makes a task with it uses it in the same
+ * transaction.
+ */
 export interface PackageRepository {
-  /** False when it was there already (the same id is the same package). */
+  /** False when it was there already (the same id is the same package). Counts as its first use. */
   insert(tenant: Tenant, record: PackageRecord): Promise<boolean>;
   find(tenant: Tenant, id: PackageId): Promise<PackageRecord | undefined>;
+  has(tenant: Tenant, id: PackageId): Promise<boolean>;
   /** By the digest of its header, in any tenant. */
   findByDigest(sha256: Sha256): Promise<PackageRecord | undefined>;
   setHashes(tenant: Tenant, id: PackageId, hashes: PackageHashes): Promise<void>;
   list(tenant: Tenant, query: PageQuery): Promise<Page<PackageSummary>>;
+  /**
+   * Notes that they are used at `at`; a use noted less than `freshForMs` before is not noted again. Those that are there:
+   * a task must not be made with another.
+   */
+  use(tenant: Tenant, ids: readonly PackageId[], at: number, freshForMs?: number): Promise<ReadonlySet<PackageId>>;
+  /** Looks at `limit` packages of every tenant that were not used after `until` (ms). `next`: there are more to look at. */
+  unneeded(query: {
+    until: number;
+    after?: PackagePlace | undefined;
+    limit: number;
+  }): Promise<{ unneeded: readonly UnneededPackage[]; next?: PackagePlace | undefined }>;
+  /** Those that were used meanwhile stay. The ones removed, and the bytes of their own. */
+  remove(found: readonly UnneededPackage[]): Promise<readonly (PackagePlace & { bytes: number })[]>;
+  /** How many there are, of every tenant. */
+  count(): Promise<number>;
+  /** Blobs that packages of every tenant consist of, page by page; one may come more than once. */
+  blobs(
+    after: PackagePlace | undefined,
+    limit: number,
+  ): Promise<{ blobs: readonly Sha256[]; next?: PackagePlace | undefined }>;
+}
+
+/** Two builds of one artifact, by the digest of their content. */
+export interface DeltaPair {
+  readonly from: Sha256;
+  readonly to: Sha256;
+}
+
+/** What is known of the delta between two builds. */
+export interface DeltaRecord extends DeltaPair {
+  /**
+   * `useless`: it would save nothing worth the while. `failed`: none was made, or one is being made: it counts as failed
+   * until it is stored, so that one that takes the process down with it is not tried again at once.
+   */
+  readonly state: 'ready' | 'useless' | 'failed';
+  /** Of its bytes; named before they are stored, so that whoever finds them there finds who needs them. */
+  readonly sha256?: Sha256 | undefined;
+  readonly size: number;
+  /** Of the old and the new tar, bytes; 0 when not known. */
+  readonly fromSize: number;
+  readonly toSize: number;
+  readonly madeAt: number;
+  readonly usedAt: number;
+}
+
+/** Belongs to no tenant: the same two contents make the same delta, and who may have it is decided by their builds. */
+export interface DeltaRepository {
+  find(pair: DeltaPair): Promise<DeltaRecord | undefined>;
+  /** Adds it, or puts it in the place of what was known of the pair. */
+  put(record: DeltaRecord): Promise<void>;
+  /** False when it is another by now. */
+  remove(record: DeltaRecord): Promise<boolean>;
+  /** Those that failed were of no use to anybody. */
+  use(pairs: readonly DeltaPair[], at: number): Promise<void>;
+  /** What was not used since `usedBefore` (ms), the least recently used first. */
+  list(query: {
+    states: readonly DeltaRecord['state'][];
+    usedBefore: number;
+    after?: DeltaRecord | undefined;
+    limit: number;
+  }): Promise<readonly DeltaRecord[]>;
+  /** Of those that have bytes. */
+  totals(): Promise<{ count: number; bytes: number }>;
+  /** Those of the blobs that are a delta's bytes, be it one that is being stored. */
+  uses(sha256s: readonly Sha256[]): Promise<ReadonlySet<Sha256>>;
+  /** What a delta can be made of, whosever build it is. */
+  build(contentSha256: Sha256): Promise<Pick<Artifact, 'segments' | 'unpackedSize'> | undefined>;
 }
 
 export interface GatewayRecord {
@@ -117,6 +224,17 @@ export interface GatewayRecord {
   readonly connectedNode?: string | undefined;
   /** What it shall have, in the order it was asked for. */
   readonly desired: readonly DesiredApplication[];
+  /** Every task is confirmed in its name (DDI's auto-confirm); absent = it is asked. */
+  readonly autoConfirm?: AutoConfirm | undefined;
+  /** It sent its attributes since they were asked for (DDI's configData); absent = the next poll asks. */
+  readonly attributesKnown?: true | undefined;
+}
+
+/** Who decided that a gateway need not be asked, and when (ms). */
+export interface AutoConfirm {
+  readonly initiator?: string | undefined;
+  readonly remark?: string | undefined;
+  readonly activatedAt: number;
 }
 
 export interface DesiredApplication extends ApplicationRequest {
@@ -153,6 +271,9 @@ export interface GatewayRepository {
   ): Promise<readonly { id: GatewayId; version: string }[]>;
   setProfile(tenant: Tenant, id: GatewayId, profile: GatewayProfile): Promise<void>;
   setLabels(tenant: Tenant, id: GatewayId, labels: Labels): Promise<void>;
+  /** False when it is so already: on is not put on again. */
+  setAutoConfirm(tenant: Tenant, id: GatewayId, autoConfirm: AutoConfirm | undefined): Promise<boolean>;
+  setAttributesKnown(tenant: Tenant, id: GatewayId, known: boolean): Promise<void>;
   setTokenHash(tenant: Tenant, id: GatewayId, tokenHash: string): Promise<void>;
   /** Last signs of life, many at once; an older time never replaces a newer one. */
   touch(tenant: Tenant, seen: ReadonlyMap<GatewayId, number>): Promise<void>;
@@ -184,6 +305,8 @@ export interface RolloutRecord {
   readonly strategy: RolloutStrategy;
   readonly deadlines: Deadlines;
   readonly upgrade: boolean;
+  /** Absent: forced, at once. */
+  readonly handling?: Handling | undefined;
   readonly state: RolloutState;
   /** Up to which gateway id tasks were made; absent before the first page. */
   readonly planCursor?: string | undefined;
@@ -210,6 +333,7 @@ export interface TaskRecord {
   readonly classKey: string;
   readonly package?: PackageId | undefined;
   readonly canceling: boolean;
+  readonly condition?: TaskCondition | undefined;
   readonly createdAt: number;
   readonly updatedAt: number;
   readonly endedAt?: number | undefined;
@@ -220,17 +344,23 @@ export interface TaskRecord {
 
 export type NewTask = Omit<TaskRecord, 'id'>;
 
+/** What the gateway said of a change of its task, beside the words. */
+export type TaskFacts = Pick<TaskTransition, 'progress' | 'outcome'>;
+
 /** Changes beside the state. `undefined` members change nothing. */
 export interface TaskChange {
   readonly deliveredBy?: Strategy | undefined;
   readonly package?: PackageId | undefined;
   readonly classKey?: string | undefined;
   readonly canceling?: boolean | undefined;
+  readonly condition?: TaskCondition | undefined;
   readonly deadlineAt?: number | undefined;
   /** Kept in the task's history. */
   readonly messages?: readonly string[] | undefined;
   /** What is shown of the task from now on; the last of `messages` when absent. */
   readonly message?: string | undefined;
+  /** Kept with `messages`. */
+  readonly facts?: TaskFacts | undefined;
 }
 
 export interface RolloutRepository {
@@ -272,6 +402,10 @@ export interface RolloutRepository {
     gateways: readonly GatewayId[],
     states: readonly TaskState[],
   ): Promise<ReadonlySet<GatewayId>>;
+  /** The newest task of a gateway whose package was installed. */
+  lastInstalledTask(tenant: Tenant, gateway: GatewayId): Promise<TaskRecord | undefined>;
+  /** Takes `downloaded` off a task that has ended, and notes why. False when it was not on it. */
+  settleDownloaded(tenant: Tenant, id: TaskId, at: number, messages: readonly string[]): Promise<boolean>;
   /** The newest task of a gateway, in any state. */
   lastTask(tenant: Tenant, gateway: GatewayId): Promise<TaskRecord | undefined>;
   /** By rollout: oldest first. By gateway: newest first. */
@@ -303,24 +437,67 @@ export interface RolloutRepository {
   nextDeadline(): Promise<number | undefined>;
 }
 
+/** A blob whose bytes are not what they were. */
+export interface BlobDamage {
+  readonly sha256: Sha256;
+  readonly problem: 'missing' | 'damaged' | 'unreadable';
+  readonly foundAt: number;
+}
+
+export type DiskState = 'ok' | 'low' | 'full';
+
+/** Bytes. */
+export interface StoreUsage {
+  readonly blobs: { readonly count: number; readonly bytes: number };
+  /** Begun and not ended, as large as they were announced. */
+  readonly uploads: { readonly count: number; readonly bytes: number };
+  /** Most that blobs and uploads may hold together; absent = no limit. */
+  readonly quota?: number | undefined;
+  /** `low`: less than twice `keepFree` is free. `full`: less than `keepFree`, nothing more is taken. */
+  readonly disk: {
+    readonly total: number;
+    readonly free: number;
+    readonly keepFree: number;
+    readonly state: DiskState;
+  };
+}
+
 /**
  * Content-addressed bytes: a blob's name is its SHA-256. Written to a temporary file, synced, renamed: whoever finds a
  * blob finds it whole. Uploads are resumed by name.
+ *
+ * No byte is handed out that is not what was stored. A blob that is found damaged is set aside, so that the same bytes can
+ * come in again; that and a missing one are `storage.corrupt`, with `details.sha256` and `details.problem`.
+ *
+ * A blob is young when it came or was touched lately. Whoever is about to refer to one touches it before, and only old
+ * ones are taken away: so nothing is lost between the two.
  */
 export interface BlobStore extends AsyncDisposable {
   /** Size in bytes, or undefined when it is not there. */
   size(sha256: Sha256): Promise<number | undefined>;
-  /** Stores bytes under their digest; nothing happens when they are there. */
+  /** Stores bytes under their digest; when they are there they become young. @throws storage.quota, storage.full */
   put(bytes: Uint8Array): Promise<Sha256>;
-  /** Bytes `start` to `end` (exclusive); whole without. Rejects with `storage.corrupt` when the blob is gone. */
+  /** Bytes `start` to `end` (exclusive); whole without. @throws storage.corrupt before the first byte that is wrong */
   read(sha256: Sha256, range?: { start: number; end: number }): AsyncIterable<Uint8Array>;
-  /** Whole, in memory: for small ones and for the cache. */
+  /** Whole, in memory: for small ones and for the cache. @throws storage.corrupt */
   bytes(sha256: Sha256): Promise<Uint8Array>;
-  remove(sha256: Sha256): Promise<boolean>;
+  /** The blob is there, and all of it was right when it was read first since the start. @throws storage.corrupt */
+  prove(sha256: Sha256): Promise<void>;
+  /** Reads all of it from the disk, whatever was proven before. @throws storage.corrupt */
+  verify(sha256: Sha256): Promise<{ size: number }>;
+  /** Makes it young. False when it is not there. */
+  touch(sha256: Sha256): Promise<boolean>;
+  /** False when it is not there, or is younger than `before` (ms). */
+  remove(sha256: Sha256, before?: number): Promise<boolean>;
   /** Every blob there is. */
-  list(): AsyncIterable<{ sha256: Sha256; size: number }>;
+  list(): AsyncIterable<{ sha256: Sha256; size: number; touchedAt: number }>;
+  /** What was found damaged or missing and has not come again, oldest first. */
+  damages(): Promise<readonly BlobDamage[]>;
+  /** Removes the file that was set aside, and forgets what is missing. */
+  forgetDamage(sha256: Sha256): Promise<void>;
+  usage(): Promise<StoreUsage>;
 
-  /** Starts or finds the upload of these bytes; `complete` when the blob is there. */
+  /** Starts or finds the upload of these bytes; `complete` when the blob is there. @throws storage.quota, storage.full */
   openUpload(sha256: Sha256, size: number): Promise<{ offset: number; complete: boolean }>;
   /** Undefined when there is neither such an upload nor such a blob. */
   uploadStatus(sha256: Sha256): Promise<{ size: number; offset: number; complete: boolean } | undefined>;
@@ -333,6 +510,6 @@ export interface BlobStore extends AsyncDisposable {
     offset: number,
     bytes: AsyncIterable<Uint8Array>,
   ): Promise<{ offset: number; complete: boolean }>;
-  /** Removes uploads that nobody continued since `before` (ms). Number removed. */
-  dropStaleUploads(before: number): Promise<number>;
+  /** Removes uploads that nobody continued since `before` (ms) and what processes that died left behind, and counts anew. Uploads removed. */
+  tidy(before: number): Promise<number>;
 }

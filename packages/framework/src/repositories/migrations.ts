@@ -1,7 +1,7 @@
 /**
  * Brings a database to the present schema. A migration that was published never changes; a new one is added below it.
- * The dialects differ in three words only: how a number counts itself up, how wide an integer is, how text is compared
- * (PostgreSQL by the locale unless told otherwise, SQLite by bytes: lists and cursors need bytes).
+ * The dialects differ in a few words only: how a number counts itself up, how wide an integer is, what bytes are called, how
+ * text is compared (PostgreSQL by the locale unless told otherwise, SQLite by bytes: lists and cursors need bytes).
  */
 import { LeonoreError } from '@leonore/protocol';
 import { type CreateTableBuilder, type Kysely, type RawBuilder, sql } from 'kysely';
@@ -10,12 +10,21 @@ import type { Db } from './schema.ts';
 
 export type DialectName = 'sqlite' | 'postgres';
 
-export async function migrate(db: Db, dialect: DialectName): Promise<void> {
+/** `to`: no further than this migration; for tests of those that come after it. */
+export async function migrate(db: Db, dialect: DialectName, to?: string): Promise<void> {
   const migrator = new Migrator({
     db,
-    provider: { getMigrations: () => Promise.resolve({ '0001-first': firstMigration(dialect) }) },
+    provider: {
+      getMigrations: () =>
+        Promise.resolve({
+          '0001-first': firstMigration(dialect),
+          '0002-formats': formatsMigration(dialect),
+          '0003-task-facts': taskFactsMigration(dialect),
+          '0004-handling': handlingMigration(dialect),
+        }),
+    },
   });
-  const { error } = await migrator.migrateToLatest();
+  const { error } = to === undefined ? await migrator.migrateToLatest() : await migrator.migrateTo(to);
   if (error instanceof LeonoreError) throw error;
   if (error !== undefined) throw new Error('the database could not be brought to the present schema', { cause: error });
 }
@@ -24,6 +33,8 @@ interface Words {
   readonly text: RawBuilder<unknown>;
   readonly integer: RawBuilder<unknown>;
   readonly counting: RawBuilder<unknown>;
+  readonly bytes: RawBuilder<unknown>;
+  readonly noBytes: RawBuilder<unknown>;
   /** What follows the closing bracket of a table. */
   readonly end: RawBuilder<unknown>;
   readonly endOfNarrowTable: RawBuilder<unknown>;
@@ -35,6 +46,8 @@ const WORDS: Record<DialectName, Words> = {
     integer: sql`integer`,
     // AUTOINCREMENT: a number is never given again, not even after its row is gone.
     counting: sql`integer primary key autoincrement`,
+    bytes: sql`blob`,
+    noBytes: sql`x''`,
     end: sql`strict`,
     endOfNarrowTable: sql`strict, without rowid`,
   },
@@ -42,6 +55,8 @@ const WORDS: Record<DialectName, Words> = {
     text: sql`text collate "C"`,
     integer: sql`bigint`,
     counting: sql`integer generated always as identity primary key`,
+    bytes: sql`bytea`,
+    noBytes: sql`''`,
     end: sql``,
     endOfNarrowTable: sql``,
   },
@@ -160,6 +175,89 @@ function firstMigration(dialect: DialectName): Migration {
       await index('task_transitions_by_task', 'task_transitions', ['tenant', 'task', 'id']).execute();
     },
   };
+}
+
+/** Packages of several formats, with bytes of their own in the row; when each was used last. Deltas. */
+function formatsMigration(dialect: DialectName): Migration {
+  const { text, integer, counting, bytes, noBytes, endOfNarrowTable } = WORDS[dialect];
+  return {
+    async up(db: Kysely<unknown>) {
+      const add = (column: string, type: RawBuilder<unknown>, value: RawBuilder<unknown>) =>
+        db.schema
+          .alterTable('packages')
+          .addColumn(column, type, (definition) => definition.notNull().defaultTo(value))
+          .execute();
+      await add('bases', text, sql`'[]'`);
+      await add('own', bytes, noBytes);
+      await tableBuilder(db, 'package_uses', { text, integer, counting })
+        .texts('tenant', 'id')
+        .integers('used_at')
+        .key('tenant', 'id')
+        .create(endOfNarrowTable);
+      await db.schema.createIndex('tasks_by_package').on('tasks').columns(['tenant', 'package']).execute();
+      await convertPackages(db);
+      await tableBuilder(db, 'deltas', { text, integer, counting })
+        .texts('from_sha256', 'to_sha256', 'state')
+        .optionalTexts('sha256')
+        .integers('size', 'from_size', 'to_size', 'made_at', 'used_at')
+        .key('from_sha256', 'to_sha256')
+        .create(endOfNarrowTable);
+      await db.schema.createIndex('deltas_by_digest').on('deltas').column('sha256').execute();
+      await db.schema.createIndex('deltas_by_use').on('deltas').column('used_at').execute();
+      await db.schema.createIndex('artifacts_by_content').on('artifacts').column('content_sha256').execute();
+    },
+  };
+}
+
+/** What gateways say of tasks in facts, beside the words. */
+function taskFactsMigration(dialect: DialectName): Migration {
+  return {
+    async up(db: Kysely<unknown>) {
+      await db.schema.alterTable('task_transitions').addColumn('facts', WORDS[dialect].text).execute();
+    },
+  };
+}
+
+/** How rollouts are handled, what tasks wait for beside their state, what DDI knows of a gateway. */
+function handlingMigration(dialect: DialectName): Migration {
+  const { text, integer } = WORDS[dialect];
+  return {
+    async up(db: Kysely<unknown>) {
+      await db.schema.alterTable('rollouts').addColumn('handling', text).execute();
+      await db.schema.alterTable('tasks').addColumn('condition', text).execute();
+      await db.schema.alterTable('gateways').addColumn('auto_confirm', text).execute();
+      await db.schema
+        .alterTable('gateways')
+        .addColumn('attributes_known', integer, (definition) => definition.notNull().defaultTo(sql`0`))
+        .execute();
+    },
+  };
+}
+
+/** Packages as the first migration left them. */
+interface FirstPackages {
+  packages: { tenant: string; id: string; created_at: number; summary: string; parts: string };
+  package_uses: { tenant: string; id: string; used_at: number };
+}
+
+/** Header and trailer of these stay the blobs they are. */
+async function convertPackages(db: Kysely<FirstPackages>): Promise<void> {
+  const rows = await db.selectFrom('packages').select(['tenant', 'id', 'created_at', 'summary', 'parts']).execute();
+  for (const { tenant, id, created_at, ...row } of rows) {
+    const summary = JSON.parse(row.summary) as { encoding: string };
+    const format = summary.encoding === 'gzip' ? 'tar.gz' : 'tar.zst';
+    const parts = (JSON.parse(row.parts) as object[]).map((part) => ({ kind: 'blob', ...part }));
+    await db
+      .updateTable('packages')
+      .set({
+        summary: JSON.stringify({ ...summary, format, fileName: `${id}.${format}` }),
+        parts: JSON.stringify(parts),
+      })
+      .where('tenant', '=', tenant)
+      .where('id', '=', id)
+      .execute();
+    await db.insertInto('package_uses').values({ tenant, id, used_at: created_at }).execute();
+  }
 }
 
 /** Columns by kind, so that a table reads as a list of names. */

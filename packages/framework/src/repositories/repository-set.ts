@@ -1,6 +1,7 @@
-/** The four repositories over one database connection (or pool): the same queries on every driver. */
+/** The repositories over one database connection (or pool): the same queries on every driver. */
 import { createArtifactRepository } from './artifact/artifact-repository.ts';
 import type { RepositorySet } from './contract.ts';
+import { createDeltaRepository } from './delta/delta-repository.ts';
 import { createGatewayRepository } from './gateway/gateway-repository.ts';
 import { createPackageRepository } from './package/package-repository.ts';
 import { createRolloutRepository } from './rollout/rollout-repository.ts';
@@ -10,6 +11,7 @@ export function createRepositorySet(db: Db): RepositorySet {
   return {
     artifacts: createArtifactRepository(db),
     packages: createPackageRepository(db),
+    deltas: createDeltaRepository(db),
     gateways: createGatewayRepository(db),
     rollouts: createRolloutRepository(db),
   };

@@ -9,21 +9,33 @@ import type {
   FileEntry,
   GatewayId,
   GatewayProfile,
+  Handling,
   Labels,
+  PackageContents,
   PackageId,
-  PackageManifest,
   PackageSummary,
   RolloutId,
   RolloutState,
   RolloutStrategy,
   Sha256,
   Strategy,
+  TaskCondition,
   TaskId,
   TaskState,
   Tenant,
 } from '@leonore/protocol';
 import type { Generated, Kysely } from 'kysely';
-import type { DesiredApplication, GatewayRecord, PackageHashes, PackagePart, RolloutBlocker } from './contract.ts';
+import type {
+  AutoConfirm,
+  DeltaRecord,
+  DesiredApplication,
+  GatewayRecord,
+  PackageBase,
+  PackageHashes,
+  PackagePart,
+  RolloutBlocker,
+  TaskFacts,
+} from './contract.ts';
 
 export type Db = Kysely<Tables>;
 
@@ -63,6 +75,8 @@ export interface Tables {
   artifact_files: ArtifactFilesTable;
   artifact_segments: ArtifactSegmentTable;
   packages: PackageTable;
+  package_uses: PackageUseTable;
+  deltas: DeltaTable;
   gateways: GatewayTable;
   gateway_facts: GatewayFactTable;
   enrolment_tokens: EnrolmentTokenTable;
@@ -113,9 +127,31 @@ export interface PackageTable {
   sha256: Sha256;
   created_at: number;
   summary: Json<PackageSummary>;
-  manifest: Json<PackageManifest>;
+  /** Components without their files: artifact_files has them. Packages of former versions have them here. */
+  manifest: Json<PackageContents>;
   parts: Json<readonly PackagePart[]>;
   hashes: Json<PackageHashes> | null;
+  bases: Json<readonly PackageBase[]>;
+  own: Uint8Array;
+}
+
+/** One row for each package, apart from it: what is noted with every page of tasks writes no package anew. */
+export interface PackageUseTable {
+  tenant: Tenant;
+  id: PackageId;
+  used_at: number;
+}
+
+export interface DeltaTable {
+  from_sha256: Sha256;
+  to_sha256: Sha256;
+  state: DeltaRecord['state'];
+  sha256: Sha256 | null;
+  size: number;
+  from_size: number;
+  to_size: number;
+  made_at: number;
+  used_at: number;
 }
 
 export interface GatewayTable {
@@ -129,6 +165,8 @@ export interface GatewayTable {
   labels: Json<Labels>;
   desired: Json<readonly DesiredApplication[]>;
   profile: Json<GatewayProfile>;
+  auto_confirm: Json<AutoConfirm> | null;
+  attributes_known: Flag;
 }
 
 /** What selectors look at; derived from profile and labels whenever they change. */
@@ -159,6 +197,7 @@ export interface RolloutTable {
   strategy: RolloutStrategy;
   deadlines: Json<Deadlines>;
   upgrade: Flag;
+  handling: Json<Handling> | null;
   plan_cursor: string | null;
   planned: Flag;
   blockers: Json<readonly RolloutBlocker[]>;
@@ -183,6 +222,7 @@ export interface TaskTable {
   ended_at: number | null;
   deadline_at: number | null;
   message: string | null;
+  condition: TaskCondition | null;
 }
 
 export interface TaskTransitionTable {
@@ -192,4 +232,5 @@ export interface TaskTransitionTable {
   state: TaskState;
   at: number;
   messages: Json<readonly string[]>;
+  facts: Json<TaskFacts> | null;
 }

@@ -1,4 +1,5 @@
 /** The artifact repository's queries. A build never changes; that it is withdrawn lies beside it. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { type Artifact, platformKey, type Tenant } from '@leonore/protocol';
 import type { Selectable } from 'kysely';
@@ -15,6 +16,11 @@ const CURSOR: CursorForm<readonly [name: string, version: string, platform: stri
   accepts: ([, version]) => semver.valid(version) !== null,
 };
 
+type BuildKey = Pick<Selectable<ArtifactTable>, 'name' | 'version' | 'platform'>;
+
+/** Builds read at once: some milliseconds. */
+const PAGE = 100;
+
 export function createArtifactRepository(db: Db): ArtifactRepository {
   const buildsOf = (tenant: Tenant) =>
     db
@@ -24,6 +30,22 @@ export function createArtifactRepository(db: Db): ArtifactRepository {
       .orderBy('name')
       .orderBy('version_order', 'desc')
       .orderBy('platform');
+
+  const buildsAfter = (tenant: Tenant, last: BuildKey | undefined) => {
+    if (!last) return buildsOf(tenant);
+    const { name, version, platform } = last;
+    const order = versionOrder(version);
+    // The first condition adds nothing but the way into the index.
+    return buildsOf(tenant)
+      .where('name', '>=', name)
+      .where((eb) =>
+        eb.or([
+          eb('name', '>', name),
+          eb.and([eb('name', '=', name), eb('version_order', '<', order)]),
+          eb.and([eb('name', '=', name), eb('version_order', '=', order), eb('platform', '>', platform)]),
+        ]),
+      );
+  };
 
   return {
     async insert(tenant, { withdrawnAt: _at, withdrawnReason: _reason, ...artifact }, files) {
@@ -79,19 +101,9 @@ export function createArtifactRepository(db: Db): ArtifactRepository {
     },
     async list(tenant, { cursor, limit, name }) {
       const after = decodeCursor(CURSOR, cursor);
-      let query = buildsOf(tenant).limit(limit + 1);
-      if (name !== undefined) query = query.where('name', '=', name);
-      if (after) {
-        const [lastName, lastVersion, lastPlatform] = after;
-        const lastOrder = versionOrder(lastVersion);
-        query = query.where((eb) =>
-          eb.or([
-            eb('name', '>', lastName),
-            eb.and([eb('name', '=', lastName), eb('version_order', '<', lastOrder)]),
-            eb.and([eb('name', '=', lastName), eb('version_order', '=', lastOrder), eb('platform', '>', lastPlatform)]),
-          ]),
-        );
-      }
+      const query = buildsAfter(tenant, after && { name: after[0], version: after[1], platform: after[2] })
+        .$if(name !== undefined, (some) => some.where('name', '=', name ?? ''))
+        .limit(limit + 1);
       return toPage(
         await query.execute(),
         limit,
@@ -101,7 +113,15 @@ export function createArtifactRepository(db: Db): ArtifactRepository {
       );
     },
     async all(tenant) {
-      return (await buildsOf(tenant).execute()).map(toArtifact);
+      const artifacts: Artifact[] = [];
+      let last: BuildKey | undefined;
+      do {
+        const rows = await buildsAfter(tenant, last).limit(PAGE).execute();
+        for (const row of rows) artifacts.push(toArtifact(row));
+        last = rows.length === PAGE ? rows.at(-1) : undefined;
+        await nextTurn();
+      } while (last !== undefined);
+      return artifacts;
     },
     revision: (tenant) => counted(db, tenant, 'artifact-revision'),
     async withdraw(tenant, name, version, at, reason) {
@@ -117,14 +137,32 @@ export function createArtifactRepository(db: Db): ArtifactRepository {
       if (withdrawn.length > 0) await countUp(db, tenant, 'artifact-revision');
       return withdrawn.length;
     },
-    async usesSegment(sha256) {
-      const row = await db
+    async segmentUsers(sha256s) {
+      if (sha256s.length === 0) return [];
+      const rows = await db
         .selectFrom('artifact_segments')
-        .select('name')
-        .where('sha256', '=', sha256)
-        .limit(1)
-        .executeTakeFirst();
-      return row !== undefined;
+        .innerJoin('artifacts', (join) =>
+          join
+            .onRef('artifacts.tenant', '=', 'artifact_segments.tenant')
+            .onRef('artifacts.name', '=', 'artifact_segments.name')
+            .onRef('artifacts.version', '=', 'artifact_segments.version')
+            .onRef('artifacts.platform', '=', 'artifact_segments.platform'),
+        )
+        .selectAll('artifacts')
+        .select('artifact_segments.sha256')
+        .where('artifact_segments.sha256', 'in', sha256s)
+        .execute();
+      return rows.flatMap((row) => {
+        const artifact = toArtifact(row);
+        return artifact.segments
+          .filter((segment) => segment.sha256 === row.sha256)
+          .map((segment) => ({ tenant: row.tenant, artifact, segment }));
+      });
+    },
+    async segmentDigests(after, limit) {
+      let query = db.selectFrom('artifact_segments').select('sha256').distinct().orderBy('sha256').limit(limit);
+      if (after !== undefined) query = query.where('sha256', '>', after);
+      return (await query.execute()).map(({ sha256 }) => sha256);
     },
   };
 }

@@ -4,13 +4,14 @@ import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { LeonoreError } from '@leonore/protocol';
 
-/** Writes bytes under a temporary name in `tmp`, then moves them to `file`, which is never seen half written. */
-export async function writeWhole(file: string, bytes: Uint8Array, tmp: string): Promise<void> {
+/** Writes bytes under a temporary name in `tmp`, then moves them to `file`, which is never seen half written. `at` (ms) is when it was changed. */
+export async function writeWhole(file: string, bytes: Uint8Array, tmp: string, at: number): Promise<void> {
   const temporary = join(tmp, randomUUID());
   try {
     const handle = await open(temporary, 'wx', 0o600);
     try {
       await handle.writeFile(bytes);
+      await handle.utimes(at / 1000, at / 1000);
       await handle.sync();
     } finally {
       await handle.close();
@@ -50,6 +51,14 @@ export async function removeOlder(folder: string, before: number): Promise<numbe
     removed++;
   }
   return removed;
+}
+
+/** Renames; false when there is nothing of that name any more. */
+export function moved(from: string, to: string): Promise<boolean> {
+  return rename(from, to).then(
+    () => true,
+    (error: unknown) => ignoreMissing(error) ?? false,
+  );
 }
 
 export function ignoreMissing(error: unknown): undefined {

@@ -1,37 +1,19 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
-import { appendFile, mkdtemp, readdir, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { randomBytes } from 'node:crypto';
+import { appendFile, readdir, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
+import { describe, it } from 'node:test';
 import type { Sha256 } from '@leonore/protocol';
 import fc from 'fast-check';
 import type { BlobStore } from '../contract.ts';
 import { openFileBlobs } from '../mod.ts';
-
-async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'leonore-blobs-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return join(folder, 'blobs');
-}
-
-function digest(bytes: Uint8Array): Sha256 {
-  return createHash('sha256').update(bytes).digest('hex') as Sha256;
-}
-
-async function* pieces(bytes: Uint8Array, size = 1000): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
-}
+import { collect, digest, pieces, temporaryFolder } from './testing/blobs.ts';
 
 /** The first bytes, then the line is cut. */
 async function* cutAfter(bytes: Uint8Array, length: number): AsyncGenerator<Uint8Array> {
   yield* pieces(bytes.subarray(0, length));
   throw new Error('the line was cut');
-}
-
-async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  return Buffer.concat(await Array.fromAsync(source));
 }
 
 async function listed(blobs: BlobStore): Promise<Map<Sha256, number>> {
@@ -72,6 +54,27 @@ describe('blobs', () => {
     assert.equal((await collect(blobs.read(sha256))).length, 0);
   });
 
+  it('are removed once, and only those that nobody touched lately', async (t) => {
+    let at = 1000;
+    await using blobs = await openFileBlobs({ dir: await temporaryFolder(t), now: () => at });
+    const bytes = randomBytes(10);
+    const sha256 = await blobs.put(bytes);
+    at = 5000;
+    const other = randomBytes(20);
+    await blobs.openUpload(digest(other), other.length);
+    await blobs.appendUpload(digest(other), 0, pieces(other));
+    assert.deepEqual([await blobs.remove(sha256, 1000), await blobs.remove(digest(other), 5000)], [false, false]);
+    assert.equal((await blobs.openUpload(sha256, bytes.length)).complete, true);
+    assert.equal(await blobs.remove(sha256, 5000), false);
+    at = 6000;
+    assert.deepEqual([await blobs.put(bytes), await blobs.remove(sha256, 6000)], [sha256, false]);
+    assert.deepEqual([await blobs.touch(digest(other)), await blobs.touch(digest(bytes.subarray(1)))], [true, false]);
+    assert.equal(await blobs.remove(digest(other), 6000), false);
+    const ages = (await Array.fromAsync(blobs.list())).map(({ touchedAt }) => touchedAt);
+    assert.deepEqual(ages, [6000, 6000]);
+    assert.deepEqual([await blobs.remove(sha256, 6001), await blobs.remove(sha256)], [true, false]);
+  });
+
   it('that are put by many at once are one', async (t) => {
     const dir = await temporaryFolder(t);
     await using blobs = await openFileBlobs({ dir });
@@ -87,7 +90,6 @@ describe('blobs', () => {
     const sha256 = await blobs.put(randomBytes(5000));
     await truncate(join(dir, sha256.slice(0, 2), sha256), 4000);
     await assert.rejects(collect(blobs.read(sha256, { start: 0, end: 5000 })), { code: 'storage.corrupt' });
-    assert.deepEqual([await blobs.remove(sha256), await blobs.remove(sha256)], [true, false]);
     assert.equal(await blobs.size(sha256), undefined);
     await assert.rejects(collect(blobs.read(sha256)), { code: 'storage.corrupt' });
     await assert.rejects(blobs.bytes(sha256), { code: 'storage.corrupt' });
@@ -211,7 +213,7 @@ describe('uploads', () => {
       await assert.rejects(second, { code: 'upload.offset', retryable: true });
     }
     await assert.rejects(blobs.openUpload(sha256, 7), { code: 'upload.offset' });
-    assert.equal(await blobs.dropStaleUploads(Infinity), 0);
+    assert.equal(await blobs.tidy(Infinity), 0);
     goOn.resolve();
     assert.equal((await first).complete, true);
     assert.deepEqual(await blobs.bytes(sha256), bytes);
@@ -279,7 +281,7 @@ describe('uploads', () => {
     for (const name of [`${sha256}.part`, `${sha256}.size`, `${digest(grown)}.size`]) {
       await utimes(join(dir, 'uploads', name), 1000, 1000);
     }
-    assert.equal(await blobs.dropStaleUploads(2_000_000), 1);
+    assert.equal(await blobs.tidy(2_000_000), 1);
     assert.equal(await blobs.uploadStatus(sha256), undefined);
     assert.equal((await blobs.uploadStatus(digest(young)))?.offset, 5);
     assert.equal((await blobs.uploadStatus(digest(grown)))?.offset, 5);
@@ -341,6 +343,40 @@ describe('a process that is killed', () => {
     assert.ok(offset >= 300_000 && offset < bytes.length);
     assert.equal((await blobs.appendUpload(sha256, offset, pieces(bytes.subarray(offset), 100_000))).complete, true);
     assert.deepEqual(await blobs.bytes(sha256), bytes);
+  });
+
+  it('at any point of uploads leaves nothing but whole blobs and what can be gone on with or dropped', async (t) => {
+    const dir = await temporaryFolder(t);
+    for (let kill = 0; kill < 5; kill++) {
+      const blobsBefore = (await listed(await openFileBlobs({ dir }))).size;
+      await killWhen(
+        `import { createHash, randomBytes } from 'node:crypto';
+         const { openFileBlobs } = await import(${module});
+         const blobs = await openFileBlobs({ dir: ${JSON.stringify(dir)} });
+         async function upload() {
+           const bytes = randomBytes(60_000);
+           const sha256 = createHash('sha256').update(bytes).digest('hex');
+           await blobs.openUpload(sha256, bytes.length);
+           await blobs.appendUpload(sha256, 0, (async function* () { yield bytes.subarray(0, 9999); })());
+           await blobs.appendUpload(sha256, 9999, (async function* () { yield bytes.subarray(9999); })());
+         }
+         for (;;) await Promise.all([upload(), upload(), upload(), blobs.put(randomBytes(300))]);`,
+        async () => (await listed(await openFileBlobs({ dir }))).size >= blobsBefore + 3 + kill,
+      );
+      await using blobs = await openFileBlobs({ dir });
+      for (const sha256 of (await listed(blobs)).keys())
+        assert.deepEqual(await blobs.verify(sha256).then(() => 'sound'), 'sound');
+      const { blobs: found, uploads } = await blobs.usage();
+      assert.equal(
+        found.bytes,
+        [...(await listed(blobs)).values()].reduce((sum, size) => sum + size, 0),
+      );
+      assert.equal(uploads.bytes, uploads.count * 60_000);
+    }
+    await using blobs = await openFileBlobs({ dir, leftoverAgeMs: -10_000 });
+    await blobs.tidy(Infinity);
+    assert.deepEqual(await leftovers(dir), []);
+    assert.deepEqual((await blobs.usage()).uploads, { count: 0, bytes: 0 });
   });
 
   it('while it stores blobs leaves only whole ones', async (t) => {

@@ -3,23 +3,38 @@
  * What counts is the disk alone: the length of the part is the offset, and its digest, read back from the file, decides
  * whether it becomes a blob. So a torn part after a crash costs at worst another upload.
  */
-import { createHash } from 'node:crypto';
 import { type FileHandle, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LeonoreError, type Sha256, sha256Schema } from '@leonore/protocol';
 import type { BlobStore } from '../contract.ts';
+import type { Damages } from './damages.ts';
+import { digestFile, type Pieces } from './digests.ts';
 import { explainDisk, ignoreMissing, moveInto, writeWhole } from './durable.ts';
+import type { Room } from './room.ts';
 
-type Uploads = Pick<BlobStore, 'openUpload' | 'uploadStatus' | 'appendUpload' | 'dropStaleUploads'>;
+export interface Uploads extends Pick<BlobStore, 'openUpload' | 'uploadStatus' | 'appendUpload'> {
+  /** Removes those that nobody continued since `before` (ms). Number removed. */
+  dropStale(before: number): Promise<number>;
+  /** Takes room for the uploads that an earlier process began. */
+  announceKnown(): Promise<void>;
+}
 
-export interface UploadFolders {
+export interface UploadDeps {
   readonly uploads: string;
   readonly tmp: string;
   /** Where a blob lies. */
   readonly blobFile: (sha256: Sha256) => string;
+  /** False when it turns out damaged, and is set aside then. */
+  readonly isSound: (sha256: Sha256) => Promise<boolean>;
+  readonly touch: (sha256: Sha256) => Promise<boolean>;
+  readonly room: Room;
+  readonly damages: Damages;
+  readonly remember: (sha256: Sha256, pieces: Pieces) => void;
+  readonly now: () => number;
 }
 
-export function createUploads({ uploads, tmp, blobFile }: UploadFolders): Uploads {
+export function createUploads(deps: UploadDeps): Uploads {
+  const { uploads, tmp, blobFile, isSound, touch, room, damages, remember, now } = deps;
   /** Uploads that somebody writes to now: one writer each. */
   const busy = new Set<Sha256>();
   const partFile = (sha256: Sha256) => join(uploads, `${sha256}.part`);
@@ -38,6 +53,14 @@ export function createUploads({ uploads, tmp, blobFile }: UploadFolders): Upload
   async function forget(sha256: Sha256): Promise<void> {
     await rm(partFile(sha256), { force: true });
     await rm(sizeFile(sha256), { force: true });
+    room.leave(sha256);
+  }
+
+  /** Of all that have files here, half or whole. */
+  async function known(): Promise<readonly Sha256[]> {
+    const names = await readdir(uploads);
+    const digests = names.map((name) => sha256Schema.safeParse(name.slice(0, 64)).data);
+    return [...new Set(digests.filter((sha256) => sha256 !== undefined))];
   }
 
   async function alone<T>(sha256: Sha256, work: () => Promise<T>): Promise<T> {
@@ -57,14 +80,8 @@ export function createUploads({ uploads, tmp, blobFile }: UploadFolders): Upload
 
   /** All bytes are here: they become a blob, or go. */
   async function finish(sha256: Sha256): Promise<void> {
-    const hash = createHash('sha256');
-    const part = await open(partFile(sha256), 'r');
-    try {
-      for await (const bytes of part.createReadStream({ autoClose: false })) hash.update(bytes as Uint8Array);
-    } finally {
-      await part.close();
-    }
-    const found = hash.digest('hex');
+    await using part = await open(partFile(sha256), 'r+');
+    const { sha256: found, pieces } = await digestFile(part);
     if (found !== sha256) {
       await forget(sha256);
       throw new LeonoreError(
@@ -73,18 +90,35 @@ export function createUploads({ uploads, tmp, blobFile }: UploadFolders): Upload
         { details: { announced: sha256, found } },
       );
     }
+    await part.utimes(now() / 1000, now() / 1000);
     await moveInto(partFile(sha256), blobFile(sha256));
-    await rm(sizeFile(sha256), { force: true });
+    room.stored(pieces.size);
+    await forget(sha256);
+    remember(sha256, pieces);
+    await damages.healed(sha256);
   }
 
   return {
+    async announceKnown() {
+      for (const sha256 of await known()) {
+        const size = await announced(sha256);
+        if (size !== undefined) room.found(sha256, size, (await sizeOf(partFile(sha256))) ?? 0);
+      }
+    },
     async openUpload(sha256, size) {
       const stored = await sizeOf(blobFile(sha256));
-      if (stored !== undefined) return { offset: stored, complete: true };
+      // Whoever has the bytes heals a blob that rotted: it is set aside here, and wanted again.
+      if (stored !== undefined && (await isSound(sha256)) && (await touch(sha256))) {
+        return { offset: stored, complete: true };
+      }
       return alone(sha256, async () => {
         if ((await announced(sha256)) !== size) {
           await forget(sha256);
-          await writeWhole(sizeFile(sha256), Buffer.from(String(size)), tmp);
+          await room.announce(sha256, size);
+          await writeWhole(sizeFile(sha256), Buffer.from(String(size)), tmp, now()).catch((error: unknown) => {
+            room.leave(sha256);
+            throw error;
+          });
         }
         const offset = (await sizeOf(partFile(sha256))) ?? 0;
         if (offset < size) return { offset, complete: false };
@@ -116,19 +150,20 @@ export function createUploads({ uploads, tmp, blobFile }: UploadFolders): Upload
         }
         const there = (await sizeOf(partFile(sha256))) ?? 0;
         if (offset !== there) throw wrongOffset(`this upload goes on at byte ${there}, not at ${offset}`, there);
+        await room.goOn(sha256, there, size);
         const end = await append(partFile(sha256), there, size, bytes).catch((error: unknown) => {
           throw explainDisk(error);
         });
+        room.found(sha256, size, end);
         if (end < size) return { offset: end, complete: false };
         await finish(sha256);
         return { offset: size, complete: true };
       });
     },
-    async dropStaleUploads(before) {
-      const names = await readdir(uploads);
+    async dropStale(before) {
       let dropped = 0;
-      for (const sha256 of new Set(names.map((name) => sha256Schema.safeParse(name.slice(0, 64)).data))) {
-        if (sha256 === undefined || busy.has(sha256)) continue;
+      for (const sha256 of await known()) {
+        if (busy.has(sha256)) continue;
         const newest = Math.max(await changedAt(partFile(sha256)), await changedAt(sizeFile(sha256)));
         if (newest >= before) continue;
         await forget(sha256);

@@ -1,9 +1,9 @@
 /** What every driver's artifact and package repositories must do. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { isLeonoreError } from '@leonore/protocol';
+import { isLeonoreError, type Sha256 } from '@leonore/protocol';
 import { type OpenEmpty, useDatabase } from './database.ts';
-import { artifact, file, packageRecord, sha } from './samples.ts';
+import { artifact, file, sha } from './samples.ts';
 
 export function artifactRepositoryConforms(open: OpenEmpty): void {
   describe('artifacts', () => {
@@ -76,6 +76,23 @@ export function artifactRepositoryConforms(open: OpenEmpty): void {
       assert.equal((await db.read.artifacts.list(tenant, { limit: 100, name: 'jvm' })).items.length, 2);
     });
 
+    it('reads all of many builds, each once and in order, however the pages fall', async () => {
+      const tenant = db.newTenant();
+      const labels = Array.from({ length: 450 }, (_, i) => [`c${i % 7}`, `1.${Math.floor(i / 7)}.0`] as const);
+      await db.write(async (set) => {
+        for (const [name, version] of labels) await set.artifacts.insert(tenant, artifact(name, version), []);
+        await set.artifacts.insert(tenant, artifact('c3', '1.9.0', { arch: 'x64' }), []);
+      });
+      const all = (await db.read.artifacts.all(tenant)).map(({ contentSha256 }) => contentSha256);
+      assert.equal(all.length, 451);
+      const listed = await db.read.artifacts.list(tenant, { limit: 1000 });
+      assert.deepEqual(
+        all,
+        listed.items.map(({ contentSha256 }) => contentSha256),
+      );
+      assert.deepEqual(await db.read.artifacts.all(db.newTenant()), []);
+    });
+
     it('withdraws every build of a version once, with time and reason', async () => {
       const tenant = db.newTenant();
       await db.write(async (set) => {
@@ -110,61 +127,31 @@ export function artifactRepositoryConforms(open: OpenEmpty): void {
       assert.deepEqual(revisions, [0, 1, 1, 2, 2]);
     });
 
-    it('knows which blobs are segments', async () => {
-      const one = artifact('segments', '1.0.0');
-      assert.equal(await db.read.artifacts.usesSegment(one.segments[0]!.sha256), false);
-      await db.write((set) => set.artifacts.insert(db.newTenant(), one, []));
-      assert.equal(await db.read.artifacts.usesSegment(one.segments[0]!.sha256), true);
-    });
-  });
-
-  describe('packages', () => {
-    const db = useDatabase(open);
-
-    it('keeps a package by id and by the digest of its header', async () => {
+    it('knows which blobs are segments, and of which builds', async () => {
+      const { artifacts } = db.read;
+      const [one, other] = [artifact('segments', '1.0.0'), artifact('segments', '2.0.0')];
+      const [shared, alone] = [one.segments[0]!, other.segments[0]!];
+      assert.deepEqual(await artifacts.segmentUsers([shared.sha256]), []);
+      assert.deepEqual(await artifacts.segmentUsers([]), []);
       const tenant = db.newTenant();
-      const record = packageRecord('one');
-      const insert = () => db.write((set) => set.packages.insert(tenant, record));
-      assert.deepEqual([await insert(), await insert()], [true, false]);
-      assert.deepEqual(await db.read.packages.find(tenant, record.summary.id), record);
-      assert.deepEqual(await db.read.packages.findByDigest(record.summary.sha256), record);
-      assert.equal(await db.read.packages.findByDigest(sha('nothing')), undefined);
-      const hashes = { sha1: '1', md5: '2', sha256: '3' };
-      await db.write((set) => set.packages.setHashes(tenant, record.summary.id, hashes));
-      assert.deepEqual(await db.read.packages.find(tenant, record.summary.id), { ...record, hashes });
-    });
-
-    it('lists the newest first, also those of one millisecond, and pages through all of them', async () => {
-      const tenant = db.newTenant();
-      const records = Array.from({ length: 25 }, (_, i) => packageRecord(`many ${i}`, 1000 + Math.floor(i / 10)));
-      await db.write(async (set) => {
-        for (const record of records) await set.packages.insert(tenant, record);
-      });
-      const seen: { id: string; createdAt: number }[] = [];
-      let cursor: string | undefined;
-      do {
-        const page = await db.read.packages.list(tenant, { limit: 7, cursor });
-        seen.push(...page.items);
-        cursor = page.next;
-      } while (cursor !== undefined);
-      assert.equal(new Set(seen.map(({ id }) => id)).size, 25);
+      await db.write((set) => set.artifacts.insert(tenant, one, []));
+      await db.write((set) => set.artifacts.insert(tenant, { ...other, segments: [shared, alone] }, []));
+      const users = await artifacts.segmentUsers([shared.sha256, alone.sha256]);
       assert.deepEqual(
-        seen.map(({ createdAt }) => createdAt),
-        seen.map(({ createdAt }) => createdAt).toSorted((a, b) => b - a),
+        users.map((user) => `${user.artifact.manifest.version} ${user.segment.sha256}`).toSorted(),
+        [`1.0.0 ${shared.sha256}`, `2.0.0 ${alone.sha256}`, `2.0.0 ${shared.sha256}`].toSorted(),
       );
+      const found: Sha256[] = [];
+      for (let page: readonly Sha256[] = []; ; found.push(...page)) {
+        page = await artifacts.segmentDigests(found.at(-1), 2);
+        if (page.length === 0) break;
+      }
+      assert.deepEqual(found, [...new Set(found)].toSorted());
+      for (const { sha256 } of [shared, alone]) assert.ok(found.includes(sha256));
     });
 
-    it('refuses a cursor that it did not give', async () => {
+    it('refuses a cursor whose version is none', async () => {
       const tenant = db.newTenant();
-      const foreign = Buffer.from(JSON.stringify(['gateways', 'gw'])).toString('base64url');
-      const wrongKinds = Buffer.from(JSON.stringify(['packages', 'x', 1])).toString('base64url');
-      for (const cursor of ['', '%%%', 'AAAA', foreign, wrongKinds]) {
-        await assert.rejects(
-          db.read.packages.list(tenant, { limit: 10, cursor }),
-          (error) => isLeonoreError(error, 'request.invalid'),
-          cursor,
-        );
-      }
       const badVersion = Buffer.from(JSON.stringify(['artifacts', 'svm', 'latest', 'any'])).toString('base64url');
       await assert.rejects(db.read.artifacts.list(tenant, { limit: 1, cursor: badVersion }), (error) =>
         isLeonoreError(error, 'request.invalid'),

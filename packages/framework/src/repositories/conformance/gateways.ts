@@ -33,6 +33,26 @@ export function gatewayRepositoryConforms(open: OpenEmpty): void {
       assert.deepEqual(new Set(many.map(({ id }) => id)), new Set([bare.id, full.id]));
     });
 
+    it('notes once who confirms in the name of a gateway, and whether its attributes are known', async () => {
+      const tenant = db.newTenant();
+      const other = db.newTenant();
+      for (const owner of [tenant, other]) await db.write((set) => set.gateways.insert(owner, gateway('gw')));
+      const id = gatewayId('gw');
+      const by = { initiator: 'mill', activatedAt: 7 };
+      const on = () => db.write((set) => set.gateways.setAutoConfirm(tenant, id, by));
+      assert.deepEqual(await Promise.all([on(), on()]), [true, false]);
+      await db.write((set) => set.gateways.setAttributesKnown(tenant, id, true));
+      assert.deepEqual(
+        await db.read.gateways.find(tenant, id),
+        gateway('gw', { autoConfirm: by, attributesKnown: true }),
+      );
+      assert.deepEqual(await db.read.gateways.find(other, id), gateway('gw'));
+      const off = () => db.write((set) => set.gateways.setAutoConfirm(tenant, id, undefined));
+      assert.deepEqual([await off(), await off()], [true, false]);
+      await db.write((set) => set.gateways.setAttributesKnown(tenant, id, false));
+      assert.deepEqual(await db.read.gateways.find(tenant, id), gateway('gw'));
+    });
+
     it('never puts an older sign of life in place of a newer one', async () => {
       const tenant = await withGateways(db, ['a', 'b', 'c']);
       const touch = (...seen: [string, number][]) =>

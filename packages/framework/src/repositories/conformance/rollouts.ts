@@ -26,6 +26,7 @@ export function rolloutsConform(open: OpenEmpty): void {
       const full = rollout({
         applications: [{ name: 'svm' as ArtifactName, range: '^1' }],
         upgrade: true,
+        handling: { mode: 'soft', confirm: true },
         planned: true,
         planCursor: 'cursor',
         endedAt: 9,

@@ -48,7 +48,9 @@ export function packageRecord(seed: string, createdAt = 1000): PackageRecord {
   return {
     summary: {
       id,
+      format: 'tar.zst',
       encoding: 'zstd',
+      fileName: `${id}.tar.zst`,
       sha256: sha(`header ${seed}`),
       size: 2 ** 40,
       headerSize: 20,
@@ -66,7 +68,12 @@ export function packageRecord(seed: string, createdAt = 1000): PackageRecord {
       remove: [],
       payloadSize: 0,
     },
-    parts: [{ sha256: sha(`header ${seed}`), length: 20 }],
+    parts: [
+      { kind: 'own', length: 20 },
+      { kind: 'blob', sha256: sha(`segment ${seed}`), length: 2 ** 40 - 20 },
+    ],
+    own: Buffer.from(seed.padEnd(20).slice(0, 20)),
+    bases: [{ name: 'svm', contentSha256: sha(`base ${seed}`) }],
   };
 }
 

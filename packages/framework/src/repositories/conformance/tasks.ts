@@ -34,6 +34,7 @@ export function tasksConform(open: OpenEmpty): void {
         deliveredBy: 'push',
         package: 'p-1' as PackageId,
         canceling: true,
+        condition: 'unconfirmed',
         deadlineAt: 3000,
         message: 'made',
       });
@@ -45,6 +46,31 @@ export function tasksConform(open: OpenEmpty): void {
         { state: 'pending', at: 1000, messages: ['made'] },
       ]);
       assert.equal(await db.read.rollouts.findTask(tenant, 2_000_000_000 as TaskId), undefined);
+    });
+
+    it('of a gateway: the last one that was installed is no longer one that was only downloaded', async () => {
+      const tenant = db.newTenant();
+      const packaged = { package: 'p-1' as PackageId };
+      const installed = async () => (await db.read.rollouts.lastInstalledTask(tenant, gatewayId('gw')))?.id;
+      const [first, second] = [await one(tenant, packaged), await one(tenant, packaged)];
+      assert.equal(await installed(), undefined);
+      await move(tenant, first.id, 'pending', 'succeeded');
+      await move(tenant, second.id, 'pending', 'succeeded', 2000, { condition: 'downloaded' });
+      await move(tenant, (await one(tenant)).id, 'pending', 'succeeded');
+      await move(tenant, (await one(tenant, packaged)).id, 'pending', 'failed');
+      assert.equal(await installed(), first.id);
+      const settle = () => db.write((set) => set.rollouts.settleDownloaded(tenant, second.id, 3000, ['said', 'later']));
+      assert.deepEqual(await Promise.all([settle(), settle(), settle()]), [true, false, false]);
+      assert.equal(await installed(), second.id);
+      const { condition, state, message, endedAt } = (await db.read.rollouts.findTask(tenant, second.id)) ?? {};
+      assert.deepEqual([condition, state, message, endedAt], [undefined, 'succeeded', 'later', 2000]);
+      assert.deepEqual((await db.read.rollouts.transitions(tenant, second.id)).at(-1), {
+        state: 'succeeded',
+        at: 3000,
+        messages: ['said', 'later'],
+      });
+      const other = db.newTenant();
+      assert.equal(await db.write((set) => set.rollouts.settleDownloaded(other, second.id, 1, [])), false);
     });
 
     it('are at most one active for each gateway and rollout: others are left out', async () => {
@@ -113,6 +139,7 @@ export function tasksConform(open: OpenEmpty): void {
       await move(tenant, id, 'pending', 'offered', 2000, { deliveredBy: 'pull', deadlineAt: 5000 });
       const noted = await move(tenant, id, 'offered', 'offered', 2100, {
         messages: ['10 %', '20 % \0'],
+        facts: { progress: { count: 1, of: 3 } },
         canceling: true,
       });
       const expected = {
@@ -134,7 +161,7 @@ export function tasksConform(open: OpenEmpty): void {
       assert.deepEqual(await db.read.rollouts.transitions(tenant, id), [
         { state: 'pending', at: 1000, messages: [] },
         { state: 'offered', at: 2000, messages: [] },
-        { state: 'offered', at: 2100, messages: ['10 %', '20 % \0'] },
+        { state: 'offered', at: 2100, messages: ['10 %', '20 % \0'], progress: { count: 1, of: 3 } },
         { state: 'installing', at: 2200, messages: [] },
         { state: 'succeeded', at: 2300, messages: [] },
       ]);

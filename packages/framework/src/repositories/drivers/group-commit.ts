@@ -31,24 +31,28 @@ export function createGroupCommit(database: DatabaseSync, options: { maxWorks: n
       // Whatever else this turn of the event loop brings still joins the batch.
       await nextTurn();
       const begun = performance.now();
-      await commitBatch();
-      // A pause as long as the commit took lets writes gather: under load at most half of the time goes to the disk.
-      await pause(Math.min(performance.now() - begun, MAX_PAUSE_MS));
+      const works = await commitBatch();
+      // A pause as long as the commit took lets writes gather: under load at most half of the time goes to the disk. Who
+      // writes alone would only be held up.
+      if (works > 1) await pause(Math.min(performance.now() - begun, MAX_PAUSE_MS));
     }
     flushing = undefined;
   }
 
-  async function commitBatch(): Promise<void> {
+  /** Number of works that it tried. */
+  async function commitBatch(): Promise<number> {
     const succeeded: { waiting: Waiting; value: unknown }[] = [];
     const until = performance.now() + options.maxMs;
     let next: Waiting | undefined;
     let begun = false;
+    let works = 0;
     try {
       database.exec('begin immediate');
       begun = true;
-      for (let works = 0; works < options.maxWorks && (works === 0 || performance.now() < until); works++) {
+      while (works < options.maxWorks && (works === 0 || performance.now() < until)) {
         next = queue.shift();
         if (!next) break;
+        works++;
         const outcome = await runAlone(next.work);
         // A full disk or a read error ends the whole transaction, whatever savepoint it happened in.
         if (!database.isTransaction) throw outcome.ok ? new Error('the transaction ended by itself') : outcome.error;
@@ -64,9 +68,10 @@ export function createGroupCommit(database: DatabaseSync, options: { maxWorks: n
       next?.reject(reason);
       // Nobody in the queue can be served: they are told rather than kept waiting.
       if (!begun) for (const waiting of queue.splice(0, options.maxWorks)) waiting.reject(reason);
-      return;
+      return works;
     }
     for (const { waiting, value } of succeeded) waiting.resolve(value);
+    return works;
   }
 
   function rollBack(): void {

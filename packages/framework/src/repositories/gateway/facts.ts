@@ -1,10 +1,19 @@
 /**
  * A gateway's facts: what selectors can name, one value for each key. The operator's labels win over the gateway's own,
  * those over its profile, that over the attributes a DDI client sends. `id` is none of them: it is always the id, whatever
- * a label of that name says, since a gateway must not be able to pose as another. `app/NAME` is the version installed, and
- * nothing else.
+ * a label of that name says, since a gateway must not be able to pose as another. `app/NAME` is the version installed,
+ * `fact/NAME` what the gateway's own fact says, and nothing else.
  */
-import { type GatewayId, type GatewayProfile, INSTALLED_KEY_PREFIX, type Labels, type Tenant } from '@leonore/protocol';
+import {
+  boardWord,
+  FACT_KEY_PREFIX,
+  type GatewayId,
+  type GatewayProfile,
+  INSTALLED_KEY_PREFIX,
+  isReservedKey,
+  type Labels,
+  type Tenant,
+} from '@leonore/protocol';
 import { type Db, plainText } from '../schema.ts';
 
 /** Facts longer than a column's index bears: longer keys are no facts, longer values are cut and only known to be there. */
@@ -15,21 +24,25 @@ const ROWS_AT_ONCE = 500;
 export type Facts = ReadonlyMap<string, string>;
 
 export function factsOf(profile: GatewayProfile, labels: Labels): Facts {
-  const { os, arch, libc, kernel, hostname, agent } = profile;
+  const { os, arch, libc, kernel, hostname, agent, distribution, network } = profile;
+  const board = profile.board === undefined ? undefined : boardWord(profile.board);
   const facts = new Map<string, string>();
   for (const source of [
     profile.attributes,
-    { os, arch, libc, kernel, hostname, agent: agent?.name },
+    { os, arch, libc, kernel, hostname, agent: agent?.name, board, subnet: network?.subnet },
+    { distribution: distribution?.id, 'distribution-version': distribution?.version },
     profile.labels,
     labels,
   ]) {
     for (const [key, value] of Object.entries(source)) {
       if (value === undefined || key === 'id' || key === '' || key.length > MAX_KEY) continue;
-      if (key.startsWith(INSTALLED_KEY_PREFIX)) continue;
+      if (isReservedKey(key)) continue;
       facts.set(plainText(key), plainText(value).slice(0, MAX_VALUE + 1));
     }
   }
   for (const { name, version } of profile.installed ?? []) facts.set(installedKey(name), version);
+  for (const [name, value] of Object.entries(profile.facts ?? {}))
+    facts.set(`${FACT_KEY_PREFIX}${name}`, plainText(String(value)));
   return facts;
 }
 

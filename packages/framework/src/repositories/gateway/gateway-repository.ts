@@ -3,7 +3,7 @@ import { type GatewayId, PROFILE_SELECTOR_KEYS, type Selector, type Tenant } fro
 import { type Selectable, sql } from 'kysely';
 import type { GatewayRecord, GatewayRepository } from '../contract.ts';
 import { type CursorForm, decodeCursor, toPage } from '../page.ts';
-import { type Db, fromJson, type GatewayTable, present, toJson } from '../schema.ts';
+import { type Db, fromJson, type GatewayTable, present, toFlag, toJson } from '../schema.ts';
 import { changeDesired } from './desired.ts';
 import { countValues, factKeys, factsOf, gatewaysWith, installedKey, writeFacts } from './facts.ts';
 import { matchesTerm } from './selector-query.ts';
@@ -51,6 +51,8 @@ export function createGatewayRepository(db: Db): GatewayRepository {
           labels: toJson(record.labels),
           desired: toJson(record.desired),
           profile: toJson(record.profile),
+          auto_confirm: record.autoConfirm ? toJson(record.autoConfirm) : null,
+          attributes_known: toFlag(record.attributesKnown === true),
         })
         .onConflict((conflict) => conflict.doNothing())
         .returning('id')
@@ -108,6 +110,26 @@ export function createGatewayRepository(db: Db): GatewayRepository {
     },
     setProfile: (tenant, id, profile) => setColumn(tenant, id, { profile: toJson(profile) }),
     setLabels: (tenant, id, labels) => setColumn(tenant, id, { labels: toJson(labels) }),
+    async setAutoConfirm(tenant, id, autoConfirm) {
+      const changed = await db
+        .updateTable('gateways')
+        .set({ auto_confirm: autoConfirm ? toJson(autoConfirm) : null })
+        .where('tenant', '=', tenant)
+        .where('id', '=', id)
+        .where('auto_confirm', autoConfirm ? 'is' : 'is not', null)
+        .returning('id')
+        .executeTakeFirst();
+      return changed !== undefined;
+    },
+    async setAttributesKnown(tenant, id, known) {
+      await db
+        .updateTable('gateways')
+        .set({ attributes_known: toFlag(known) })
+        .where('tenant', '=', tenant)
+        .where('id', '=', id)
+        .where('attributes_known', '!=', toFlag(known))
+        .execute();
+    },
     async setTokenHash(tenant, id, tokenHash) {
       await db
         .updateTable('gateways')
@@ -163,6 +185,8 @@ function toRecord(row: Selectable<GatewayTable>): GatewayRecord {
     origin: row.origin,
     enrolledAt: row.enrolled_at,
     desired: fromJson(row.desired),
+    ...(row.auto_confirm === null ? {} : { autoConfirm: fromJson(row.auto_confirm) }),
+    ...(row.attributes_known === 1 ? { attributesKnown: true } : {}),
   };
 }
 

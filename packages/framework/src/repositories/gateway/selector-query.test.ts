@@ -24,7 +24,7 @@ interface Described {
   readonly labels: Labels;
 }
 
-const KEYS = ['os', 'arch', 'agent', 'hostname', 'site', 'a/b.c', 'id', 'toString', 'app/svm'];
+const KEYS = ['os', 'arch', 'agent', 'hostname', 'site', 'a/b.c', 'id', 'toString', 'app/svm', 'fact/line', 'board'];
 const VALUES = ['', 'x', 'X', 'vienna', 'gw-0', 'gw-3', 'ä', "it's", '%', '_', '\\', 'x'.repeat(255)];
 const key = fc.constantFrom(...KEYS);
 const value = fc.constantFrom(...VALUES);
@@ -42,13 +42,16 @@ const described: fc.Arbitrary<Described> = fc.record({
       attributes: someLabels,
       // Any word of VALUES for a version, so that selectors and versions meet.
       svm: word,
+      line: fc.option(fc.oneof(value, fc.integer(), fc.boolean()), { nil: undefined }),
+      board: fc.constantFrom(undefined, 'X', 'Vienna!', 'gw 3'),
     })
-    .map(({ agentName, svm, ...profile }) => ({
+    .map(({ agentName, svm, line, ...profile }) => ({
       ...EMPTY_PROFILE,
       ...profile,
       ...(svm === undefined
         ? {}
         : { installed: [{ name: 'svm' as ArtifactName, version: svm, state: 'running' as const, requested: false }] }),
+      ...(line === undefined ? {} : { facts: { line } }),
       ...(agentName === undefined ? {} : { agent: { name: agentName, version: '1.0.0' } }),
     })),
   labels: someLabels,
@@ -79,13 +82,16 @@ function lookupOf(id: string, { profile, labels }: Described): (key: string) => 
     kernel: profile.kernel,
     hostname: profile.hostname,
     agent: profile.agent?.name,
+    board: profile.board?.toLowerCase().replace('!', '').replace(' ', '-'),
   };
   return (key) =>
     key === 'id'
       ? id
       : key === 'app/svm'
         ? profile.installed?.[0]?.version
-        : (own(labels, key) ?? own(profile.labels, key) ?? own(said, key) ?? own(profile.attributes, key));
+        : key === 'fact/line'
+          ? profile.facts && String(profile.facts['line'])
+          : (own(labels, key) ?? own(profile.labels, key) ?? own(said, key) ?? own(profile.attributes, key));
 }
 
 function selectorsConform(open: () => Promise<Repositories>, numRuns: number): void {
@@ -167,12 +173,16 @@ function selectorsConform(open: () => Promise<Repositories>, numRuns: number): v
       'agent',
       'arch',
       'b',
+      'board',
+      'distribution',
+      'distribution-version',
       'hostname',
       'id',
       'kernel',
       'libc',
       'os',
       'site',
+      'subnet',
       'ä',
     ]);
   });

@@ -15,6 +15,8 @@ type TaskQueries = Pick<
   | 'activeTasks'
   | 'gatewaysWithTask'
   | 'lastTask'
+  | 'lastInstalledTask'
+  | 'settleDownloaded'
   | 'listTasks'
   | 'transitions'
   | 'transition'
@@ -39,6 +41,7 @@ export function createTaskQueries(db: Db): TaskQueries {
           state,
           at: createdAt,
           messages: toJson(message === undefined ? [] : [message]),
+          facts: null,
         })),
       )
       .execute();
@@ -96,6 +99,31 @@ export function createTaskQueries(db: Db): TaskQueries {
         .executeTakeFirst();
       return row && toRecord(row);
     },
+    async lastInstalledTask(tenant, gateway) {
+      const row = await tasksOf(tenant)
+        .where('gateway', '=', gateway)
+        .where('state', '=', 'succeeded')
+        .where('package', 'is not', null)
+        .where((eb) => eb.or([eb('condition', 'is', null), eb('condition', '!=', 'downloaded')]))
+        .orderBy('id', 'desc')
+        .limit(1)
+        .executeTakeFirst();
+      return row && toRecord(row);
+    },
+    async settleDownloaded(tenant, id, at, messages) {
+      const row = await db
+        .updateTable('tasks')
+        .set({ condition: null, updated_at: at, message: plainText(messages.at(-1) ?? '') })
+        .where('id', '=', id)
+        .where('tenant', '=', tenant)
+        .where('condition', '=', 'downloaded')
+        .returning('state')
+        .executeTakeFirst();
+      if (!row) return false;
+      const note = { tenant, task: id, state: row.state, at, messages: toJson(messages), facts: null };
+      await db.insertInto('task_transitions').values(note).execute();
+      return true;
+    },
     async listTasks(tenant, { cursor, limit, rollout, gateway, states }) {
       const newestFirst = gateway !== undefined && rollout === undefined;
       const form = newestFirst ? NEWEST_FIRST : OLDEST_FIRST;
@@ -113,12 +141,17 @@ export function createTaskQueries(db: Db): TaskQueries {
     async transitions(tenant, id) {
       const rows = await db
         .selectFrom('task_transitions')
-        .select(['state', 'at', 'messages'])
+        .select(['state', 'at', 'messages', 'facts'])
         .where('tenant', '=', tenant)
         .where('task', '=', id)
         .orderBy('id')
         .execute();
-      return rows.map(({ state, at, messages }) => ({ state, at, messages: [...fromJson(messages)] }));
+      return rows.map(({ state, at, messages, facts }) => ({
+        state,
+        at,
+        messages: [...fromJson(messages)],
+        ...(facts === null ? {} : fromJson(facts)),
+      }));
     },
     async transition(tenant, id, from, to, at, change) {
       const row = await db
@@ -133,7 +166,14 @@ export function createTaskQueries(db: Db): TaskQueries {
       if (!row) return undefined;
       await db
         .insertInto('task_transitions')
-        .values({ tenant, task: id, state: to, at, messages: toJson(change.messages ?? []) })
+        .values({
+          tenant,
+          task: id,
+          state: to,
+          at,
+          messages: toJson(change.messages ?? []),
+          facts: change.facts === undefined ? null : toJson(change.facts),
+        })
         .execute();
       return toRecord(row);
     },
@@ -164,7 +204,7 @@ export function createTaskQueries(db: Db): TaskQueries {
 }
 
 function changed(to: TaskState, at: number, change: TaskChange): Updateable<TaskTable> {
-  const { deliveredBy, classKey, canceling, deadlineAt, messages } = change;
+  const { deliveredBy, classKey, canceling, condition, deadlineAt, messages } = change;
   const message = change.message ?? messages?.at(-1);
   return {
     state: to,
@@ -178,6 +218,7 @@ function changed(to: TaskState, at: number, change: TaskChange): Updateable<Task
     ...(change.package === undefined ? {} : { package: change.package }),
     ...(classKey === undefined ? {} : { class_key: classKey }),
     ...(canceling === undefined ? {} : { canceling: toFlag(canceling) }),
+    ...(condition === undefined ? {} : { condition }),
     ...(message === undefined ? {} : { message: plainText(message) }),
   };
 }
@@ -194,6 +235,7 @@ function toRow(tenant: Tenant, task: NewTask): Insertable<TaskTable> {
     class_key: task.classKey,
     package: task.package ?? null,
     canceling: toFlag(task.canceling),
+    condition: task.condition ?? null,
     created_at: task.createdAt,
     updated_at: task.updatedAt,
     ended_at: ended ? (task.endedAt ?? task.updatedAt) : null,
@@ -219,6 +261,7 @@ function toRecord(row: Selectable<TaskTable>): TaskRecord {
       endedAt: row.ended_at,
       deadlineAt: row.deadline_at,
       message: row.message,
+      condition: row.condition,
     }),
   };
 }
