@@ -4,16 +4,32 @@
  */
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { DEFAULT_TENANT } from '@leonore/protocol';
+import { MAX_DELTA_PAIR_BYTES } from '@leonore/app-package';
+import { DEFAULT_TENANT, LeonoreError, type Tenant, tenantSchema } from '@leonore/protocol';
 import { pino, type Logger } from 'pino';
 import { createHttpServer } from './api/mod.ts';
+import { createSolverThread } from './dependency-management/mod.ts';
 import { createEventBus } from './events/mod.ts';
 import { createBroker, type Broker } from './gateway-handler/mod.ts';
 import { createGatewayManagement, hashToken, newToken } from './gateway-management/mod.ts';
-import { createByteCache, createPackageBuilder } from './package-builder/mod.ts';
-import { createPackageManagement, createStaleUploadWatch } from './package-management/mod.ts';
+import {
+  createByteCache,
+  createDeltaMaker,
+  createDeltas,
+  createFormats,
+  createPackageBuilder,
+  createSboms,
+  type SwupdateOptions,
+} from './package-builder/mod.ts';
+import { createHousekeeping } from './housekeeping.ts';
+import {
+  type ArtifactLimits,
+  createDiskWatch,
+  createPackageManagement,
+  createStore,
+} from './package-management/mod.ts';
 import { createProvisioningHandler } from './provisioning-handler/mod.ts';
 import { openFileBlobs, openRepositories } from './repositories/mod.ts';
 
@@ -28,12 +44,23 @@ export interface NodeOptions {
   readonly logLevel?: string;
   /** What gateways are told to reach this node by, when it is not the address it listens on. */
   readonly publicUrl?: string;
+  /** The same for push, such as mqtts://node.example:8883 of what ends TLS in front of it. */
+  readonly publicMqttUrl?: string;
   /** Seconds between polls of a gateway that asks for none itself. */
   readonly pollIntervalSeconds?: number;
-  /** Largest segment that may be uploaded, bytes. */
-  readonly maxSegmentSize?: number;
-  /** DDI's GatewayToken: lets unknown gateways come in by themselves. */
-  readonly gatewayToken?: string;
+  readonly limits?: Partial<ArtifactLimits>;
+  /** Most that the store may hold, uploads under way included, bytes; no limit when absent. */
+  readonly storeQuota?: number;
+  /** Bytes of the disk under `dataDir` that the store leaves free. */
+  readonly keepFree?: number;
+  /** Disk for deltas, bytes; 0: none are made. */
+  readonly deltaBudget?: number;
+  /** Tenants that are served beside `default`, each with operators, gateways and artifacts of its own. */
+  readonly tenants?: readonly string[];
+  /** DDI's GatewayToken of a tenant: lets unknown gateways come in by themselves. */
+  readonly gatewayTokens?: Readonly<Record<string, string>>;
+  /** How images for SWUpdate are signed; without a key none are made. */
+  readonly swupdate?: SwupdateOptions;
   readonly trustProxy?: boolean;
   /** How often deadlines are looked at, milliseconds. */
   readonly deadlineIntervalMs?: number;
@@ -48,7 +75,9 @@ export interface LeonoreNode extends AsyncDisposable {
 
 export const VERSION = '0.1.0';
 const MIB = 2 ** 20;
-const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
 
 export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
   await using stack = new AsyncDisposableStack();
@@ -60,30 +89,86 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
   const name = await persistent(join(dataDir, 'node-id'), () => randomUUID());
   const adminTokenFile = join(dataDir, 'admin-token');
   const adminToken = await persistent(adminTokenFile, () => newToken(24));
+  const adminTokenHashes = new Map([[DEFAULT_TENANT, hashToken(adminToken)]]);
+  for (const tenant of (options.tenants ?? []).map(tenantOption)) {
+    if (tenant === DEFAULT_TENANT) continue;
+    const dir = join(dataDir, 'tenants', tenant);
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    adminTokenHashes.set(tenant, hashToken(await persistent(join(dir, 'admin-token'), () => newToken(24))));
+  }
+  const gatewayTokens = new Map(
+    Object.entries(options.gatewayTokens ?? {}).map(([name, token]) => [tenantOption(name), token]),
+  );
 
   const repositories = stack.use(await openRepositories(options.databaseUrl ?? join(dataDir, 'leonore.db')));
-  const blobs = stack.use(await openFileBlobs({ dir: join(dataDir, 'blobs') }));
+  const blobs = stack.use(
+    await openFileBlobs({
+      dir: join(dataDir, 'blobs'),
+      quota: options.storeQuota,
+      keepFree: options.keepFree ?? 500 * MIB,
+      onDamage: (damage) => log.error(damage, 'a blob is damaged or missing; leonore store verify names what needs it'),
+      onDiskState: (disk) =>
+        disk.state === 'ok'
+          ? log.info(disk, 'the disk has room again')
+          : log.warn(
+              disk,
+              disk.state === 'low' ? 'the disk is nearly full' : 'the disk is full, nothing more is taken',
+            ),
+    }),
+  );
+  stack.use(createDiskWatch({ blobs, onError }, { intervalMs: MINUTE_MS }));
   await repositories.write((set) => set.gateways.clearConnections(name));
-
-  stack.use(createStaleUploadWatch({ blobs, now, onError }, { maxAgeMs: 24 * HOUR_MS, intervalMs: HOUR_MS }));
 
   const events = createEventBus({ keep: 10_000 });
   const gateways = stack.use(
-    createGatewayManagement(
-      { repositories, now, onError },
-      { gatewayToken: options.gatewayToken, livenessFlushIntervalMs: 2000 },
-    ),
+    createGatewayManagement({ repositories, now, onError }, { gatewayTokens, livenessFlushIntervalMs: 2000 }),
   );
   const packages = createPackageManagement(
-    { repositories, blobs, now },
-    { maxSegmentSize: options.maxSegmentSize ?? 1024 * MIB },
+    { repositories, blobs, now, onPublished: (tenant, artifact) => deltas.published(tenant, artifact) },
+    { limits: options.limits },
   );
   const cache = createByteCache({ maxBytes: 64 * MIB, maxItemBytes: 24 * MIB });
-  const builder = createPackageBuilder({ repositories, blobs, cache, now });
+  const formats = await createFormats(options.swupdate ?? {}, { now });
+  const builder = createPackageBuilder({ repositories, blobs, cache, now, formats });
+  const deltas = stack.use(
+    createDeltas(
+      { repositories, blobs, maker: createDeltaMaker(), now, onError },
+      {
+        budgetBytes: options.deltaBudget ?? 2048 * MIB,
+        // The making takes several times as much memory as the two tars.
+        maxPairBytes: Math.min(MAX_DELTA_PAIR_BYTES, totalmem() / 16),
+      },
+    ),
+  );
+  stack.use(
+    createHousekeeping(
+      [
+        { name: 'uploads', run: () => blobs.tidy(now() - DAY_MS) },
+        { name: 'packages', run: (signal) => builder.collect(signal) },
+        { name: 'deltas', run: () => deltas.collect() },
+        { name: 'blobs', run: () => packages.collect(now() - DAY_MS) },
+      ],
+      { onError },
+      { intervalMs: HOUR_MS },
+    ),
+  );
+  const store = createStore({
+    repositories,
+    blobs,
+    now,
+    async collect() {
+      await blobs.tidy(now() - DAY_MS);
+      const composed = await builder.collect();
+      const made = await deltas.collect();
+      const { blobs: segments, bytes } = await packages.collect(now() - DAY_MS);
+      return { packages: composed.packages, deltas: made.deltas, segments, bytes: composed.bytes + made.bytes + bytes };
+    },
+  });
+  const solver = stack.use(createSolverThread());
   let broker: Broker | undefined;
   const provisioning = stack.use(
     createProvisioningHandler(
-      { repositories, builder, gateways, events, push: () => broker, now, onError },
+      { repositories, builder, deltas, gateways, events, push: () => broker, solver, now, onError },
       {
         deadlineIntervalMs: options.deadlineIntervalMs ?? 1000,
         progressIntervalMs: 200,
@@ -98,14 +183,16 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
       {
         repositories,
         packages,
+        store,
         builder,
+        deltas,
+        sboms: createSboms({ artifacts: repositories.read.artifacts, now }, { version: VERSION }),
         gateways,
         provisioning,
         events,
         log,
-        tenant: DEFAULT_TENANT,
-        adminTokenHash: hashToken(adminToken),
-        mqttUrl: () => broker && reachable(broker.url, options.publicUrl),
+        adminTokenHashes,
+        mqttUrl: () => broker && (options.publicMqttUrl ?? reachable(broker.url, options.publicUrl)),
         mqttConnections: () => broker?.connections ?? 0,
       },
       {
@@ -124,6 +211,7 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
         {
           ...options.mqtt,
           node: name,
+          tenants: new Set(adminTokenHashes.keys()),
           baseUrl: () => options.publicUrl ?? reachable(http.url),
           connectTimeoutMs: 10_000,
           drainTimeoutMs: 10_000,
@@ -156,6 +244,12 @@ function reachable(url: string, publicUrl?: string): string {
   if (address.hostname !== '0.0.0.0' && address.hostname !== '[::]') return url;
   address.hostname = publicUrl === undefined ? hostname() : new URL(publicUrl).hostname;
   return address.href.replace(/\/$/, '');
+}
+
+function tenantOption(name: string): Tenant {
+  const tenant = tenantSchema.safeParse(name);
+  if (tenant.success) return tenant.data;
+  throw new LeonoreError('config.invalid', `tenant "${name}": ${tenant.error.issues[0]?.message}`);
 }
 
 /** Structured logs on stderr, one JSON object a line. */

@@ -1,11 +1,18 @@
-/** Who may use the user-facing API: whoever has the operator's token. */
-import { LeonoreError } from '@leonore/protocol';
+/** Who may use the user-facing API: whoever has an operator's token. The token also says in which tenant. */
+import { LeonoreError, type Tenant } from '@leonore/protocol';
 import type { FastifyRequest } from 'fastify';
 import { hashToken, sameToken } from '../gateway-management/mod.ts';
 
-export function createOperatorAuth(adminTokenHash: string): {
-  requireOperator: (request: FastifyRequest) => Promise<void>;
-} {
+export interface OperatorAuth {
+  requireOperator(request: FastifyRequest): Promise<void>;
+  /** Of a request that was let in. */
+  tenantOf(request: object): Tenant;
+}
+
+/** `tokenHashes`: of each tenant's token, hex SHA-256. */
+export function createOperatorAuth(tokenHashes: ReadonlyMap<Tenant, string>): OperatorAuth {
+  const tenants = new WeakMap<object, Tenant>();
+
   return {
     requireOperator(request) {
       const token = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
@@ -17,7 +24,9 @@ export function createOperatorAuth(adminTokenHash: string): {
           ),
         );
       }
-      if (!sameToken(hashToken(token), adminTokenHash)) {
+      const hash = hashToken(token);
+      const [tenant] = [...tokenHashes].find(([, known]) => sameToken(hash, known)) ?? [];
+      if (tenant === undefined) {
         return Promise.reject(
           new LeonoreError(
             'auth.wrong',
@@ -25,7 +34,13 @@ export function createOperatorAuth(adminTokenHash: string): {
           ),
         );
       }
+      tenants.set(request, tenant);
       return Promise.resolve();
+    },
+    tenantOf(request) {
+      const tenant = tenants.get(request);
+      if (tenant === undefined) throw new LeonoreError('auth.missing', 'the request was not authenticated');
+      return tenant;
     },
   };
 }

@@ -1,7 +1,7 @@
 /** The node's one HTTP server: the user-facing API, the gateways' addresses, package bytes, health, metrics. */
 import type { AddressInfo } from 'node:net';
 import fastifySwagger from '@fastify/swagger';
-import { LeonoreError, type Sha256, sha256Schema } from '@leonore/protocol';
+import { LeonoreError, sha256Schema, type Tenant } from '@leonore/protocol';
 import scalar from '@scalar/fastify-api-reference';
 import fastify, { LogController, type FastifyBaseLogger } from 'fastify';
 import {
@@ -12,6 +12,7 @@ import {
 } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { registerDdi, registerGatewayApi, sendPackage, type DdiOptions } from '../gateway-handler/mod.ts';
+import type { Deltas } from '../package-builder/mod.ts';
 import { createOperatorAuth } from './auth.ts';
 import { registerErrorHandling } from './errors.ts';
 import { createMetrics } from './metrics.ts';
@@ -20,14 +21,17 @@ import { artifactRoutes } from './routes/artifacts.ts';
 import { eventRoutes } from './routes/events.ts';
 import { gatewayRoutes } from './routes/gateways.ts';
 import { graphRoutes } from './routes/graph.ts';
+import { packageDescriptionRoutes } from './routes/packages-describe.ts';
 import { packageRoutes } from './routes/packages.ts';
 import { rolloutRoutes } from './routes/rollouts.ts';
+import { storeRoutes } from './routes/store.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { uploadRoutes } from './routes/uploads.ts';
 
-export interface HttpServerDeps extends Omit<ApiDeps, 'stopping'> {
-  /** Hex SHA-256 of the operator's token. */
-  readonly adminTokenHash: string;
+export interface HttpServerDeps extends Omit<ApiDeps, 'stopping' | 'tenantOf'> {
+  readonly deltas: Pick<Deltas, 'bytes' | 'open' | 'counts'>;
+  /** The tenants that are served, each with the hex SHA-256 of its operators' token. */
+  readonly adminTokenHashes: ReadonlyMap<Tenant, string>;
   readonly mqttUrl: () => string | undefined;
   readonly mqttConnections: () => number;
 }
@@ -36,7 +40,7 @@ export interface HttpServerOptions {
   readonly host: string;
   readonly port: number;
   readonly version: string;
-  readonly ddi: Omit<DdiOptions, 'tenant'>;
+  readonly ddi: Omit<DdiOptions, 'tenants' | 'mqttUrl'>;
   /** Bodies of JSON calls, bytes. */
   readonly maxBodySize: number;
   /** Believe X-Forwarded-* of a proxy in front. */
@@ -59,8 +63,8 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
     bodyLimit: options.maxBodySize,
     trustProxy: options.trustProxy,
     forceCloseConnections: 'idle',
-    // Gateways of other makers have ids of up to 256 characters, each of which may be three in a URL.
-    routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },
+    // Gateways of other makers have ids of up to 256 characters, each of which may be nine in a URL; too long is said in words.
+    routerOptions: { maxParamLength: 8192, ignoreTrailingSlash: true },
     // Node looks for overdue connections every 30 seconds otherwise.
     http: { connectionsCheckingInterval: 1000, headersTimeout: 10_000 },
     requestTimeout: 0,
@@ -73,8 +77,9 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
   registerErrorHandling(app);
   // Bodies are JSON; fastify would take text as well.
   app.removeContentTypeParser('text/plain');
-  const metrics = createMetrics(app, deps);
-  const auth = createOperatorAuth(deps.adminTokenHash);
+  const tenants = new Set(deps.adminTokenHashes.keys());
+  const metrics = createMetrics(app, { ...deps, tenants });
+  const auth = createOperatorAuth(deps.adminTokenHashes);
 
   await app.register(fastifySwagger, {
     openapi: {
@@ -132,19 +137,21 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
       uploadRoutes,
       artifactRoutes,
       packageRoutes,
+      packageDescriptionRoutes,
+      storeRoutes,
       gatewayRoutes,
       tokenRoutes,
       rolloutRoutes,
       graphRoutes,
       eventRoutes,
     ])
-      routes(scope, { ...deps, stopping: stopping.signal });
-    scope.get('/api/v1/info', { schema: { tags: ['node'], summary: 'What this node is' } }, () => {
+      routes(scope, { ...deps, tenantOf: auth.tenantOf, stopping: stopping.signal });
+    scope.get('/api/v1/info', { schema: { tags: ['node'], summary: 'What this node is' } }, (request) => {
       const mqttUrl = deps.mqttUrl();
       return {
         name: 'leonore',
         version: options.version,
-        tenant: deps.tenant,
+        tenant: auth.tenantOf(request),
         ...(mqttUrl === undefined ? {} : { mqttUrl }),
       };
     });
@@ -161,10 +168,9 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
       onRequest: auth.requireOperator,
     },
     async (request, reply) => {
-      const record = await deps.builder.findByDigest(request.params.sha256);
-      const { id, encoding } = record.summary;
-      const fileName = `${id}.tar.${encoding === 'gzip' ? 'gz' : 'zst'}`;
-      const etag: Sha256 = record.summary.sha256;
+      const { summary } = await deps.builder.findByDigest(request.params.sha256);
+      const record = await deps.builder.find(auth.tenantOf(request), summary.id);
+      const { fileName, sha256: etag } = record.summary;
       return sendPackage(deps.builder, request, reply, {
         record,
         etag,
@@ -179,16 +185,16 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
       route.schema = { ...route.schema, hide: true };
     });
     registerGatewayApi(gatewayFacing, deps, {
-      tenant: deps.tenant,
+      tenants,
       pollIntervalSeconds: options.ddi.pollIntervalSeconds,
       mqttUrl: deps.mqttUrl,
     });
-    const { gateways, builder } = deps;
+    const { gateways, builder, deltas } = deps;
     await gatewayFacing.register(async (ddi) => {
       registerDdi(
         ddi,
-        { tasks: deps.provisioning.gatewayTasks, gateways, builder, stopping: stopping.signal },
-        { ...options.ddi, tenant: deps.tenant },
+        { tasks: deps.provisioning.gatewayTasks, gateways, builder, deltas, stopping: stopping.signal },
+        { ...options.ddi, tenants, mqttUrl: deps.mqttUrl },
       );
     });
   });

@@ -2,11 +2,19 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from '@prometheus-io/client';
 import type { FastifyInstance } from 'fastify';
 import type { EventBus } from '../events/mod.ts';
+import type { Deltas } from '../package-builder/mod.ts';
+import type { Store } from '../package-management/mod.ts';
 import type { Tenant } from '@leonore/protocol';
 
 export function createMetrics(
   app: FastifyInstance,
-  deps: { events: EventBus; tenant: Tenant; mqttConnections: () => number },
+  deps: {
+    events: EventBus;
+    tenants: Iterable<Tenant>;
+    mqttConnections: () => number;
+    store: Pick<Store, 'usage' | 'damages'>;
+    deltas: Pick<Deltas, 'counts'>;
+  },
 ): { contentType: string; render: () => Promise<string> } {
   const register = new Registry();
   collectDefaultMetrics({ register });
@@ -28,6 +36,49 @@ export function createMetrics(
     help: 'Gateways connected for push',
   });
   register.registerMetric(connections);
+  const store = {
+    used: gauge('leonore_store_used_bytes', 'Bytes of blobs and of announced uploads'),
+    quota: gauge('leonore_store_quota_bytes', "The store's limit; 0 without one"),
+    free: gauge('leonore_store_free_bytes', 'Bytes free on the disk that holds the store'),
+    state: gauge('leonore_store_state', 'How the disk is: 0 ok, 1 low, 2 full'),
+    damaged: gauge('leonore_store_damaged', 'Blobs that are damaged or missing'),
+  };
+
+  const deltas = {
+    made: counter('leonore_deltas_made_total', 'Deltas made and kept'),
+    madeBytes: counter('leonore_delta_bytes_made_total', 'Bytes of deltas made and kept'),
+    useless: counter('leonore_deltas_useless_total', 'Deltas that would not have saved enough'),
+    failed: counter('leonore_deltas_failed_total', 'Deltas whose making failed'),
+  };
+  const queuedDeltas = gauge('leonore_deltas_queued', 'Deltas that are being made or wait for it');
+
+  function counter(name: string, help: string): Counter {
+    return new Counter({ name, help, registers: [register] });
+  }
+
+  function countDeltas(): void {
+    const { queued, ...counts } = deps.deltas.counts;
+    queuedDeltas.set(queued);
+    for (const name of ['made', 'madeBytes', 'useless', 'failed'] as const) {
+      deltas[name].reset();
+      deltas[name].inc(counts[name]);
+    }
+  }
+
+  function gauge(name: string, help: string): Gauge {
+    const made = new Gauge({ name, help });
+    register.registerMetric(made);
+    return made;
+  }
+
+  async function measureStore(): Promise<void> {
+    const { blobs, uploads, quota, disk } = await deps.store.usage();
+    store.used.set(blobs.bytes + uploads.bytes);
+    store.quota.set(quota ?? 0);
+    store.free.set(disk.free);
+    store.state.set(['ok', 'low', 'full'].indexOf(disk.state));
+    store.damaged.set((await deps.store.damages()).length);
+  }
 
   app.addHook('onResponse', (request, reply, done) => {
     const labels = {
@@ -38,14 +89,18 @@ export function createMetrics(
     requests.observe(labels, reply.elapsedTime / 1000);
     done();
   });
-  deps.events.subscribe(deps.tenant, ({ event }) => {
-    if (event.type === 'task') tasks.inc({ state: event.task.state });
-  });
+  for (const tenant of deps.tenants) {
+    deps.events.subscribe(tenant, ({ event }) => {
+      if (event.type === 'task') tasks.inc({ state: event.task.state });
+    });
+  }
 
   return {
     contentType: register.contentType,
-    render() {
+    async render() {
       connections.set(deps.mqttConnections());
+      countDeltas();
+      await measureStore();
       return register.metrics();
     },
   };

@@ -3,10 +3,12 @@ import type { Artifact } from '@leonore/protocol';
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { createAnswers, createSightings, watched } from './answers.ts';
+import { createAnswers } from './answers.ts';
 import { updatingCatalogue, type Catalogue } from './catalogue.ts';
 import { artifact, installed, randomRepository, request } from './generate.ts';
 import { createCatalogue, resolve, type ResolveRequest } from './mod.ts';
+import { sightingsIn } from './sightings.ts';
+import { solving } from './solver.ts';
 import { atOnce } from './work.ts';
 
 const needs = (artifacts: Record<string, string>) => ({ requires: { artifacts } });
@@ -92,10 +94,10 @@ describe('an answer is searched for again only when there is something new in wh
     test(`${solves === 0 ? 'not ' : ''}for ${it}`, async () => {
       const { solved, answers } = counted();
       const before = createCatalogue(published, 1);
-      const first = await answers.find('class', asked, before);
+      const first = await answers.find('tenant', 'class', asked, before);
       assert.equal(solved.length, 1);
       const after = update(before, change(published));
-      const second = await answers.find('class', asked, after);
+      const second = await answers.find('tenant', 'class', asked, after);
       assert.equal(solved.length - 1, solves);
       assert.equal(second === first, solves === 0, 'the same answer is the same object');
       assert.deepEqual(second.resolution, resolve(asked, createCatalogue(change(published), 2)));
@@ -112,7 +114,7 @@ test('4,000 gateways of 12 classes cost 12 solves, asked for all at once and aga
   const classOf = (gateway: number) => gateway % 12;
   const ask = (gateway: number, catalogue: Catalogue) => {
     const asked = request(['monitor', `c${classOf(gateway)}`]);
-    return answers.find(`tenant/${classOf(gateway)}`, asked, catalogue);
+    return answers.find('tenant', `${classOf(gateway)}`, asked, catalogue);
   };
   const gateways = Array.from({ length: 4000 }, (_, index) => index);
   const before = createCatalogue(artifacts, 1);
@@ -131,16 +133,19 @@ test('what was asked for longest ago is forgotten first', async () => {
   const solved: string[] = [];
   const answers = createAnswers({ keep: 2, onSolve: (key) => solved.push(key) });
   const catalogue = createCatalogue(published, 1);
-  for (const key of ['a', 'b', 'a', 'c', 'a', 'b']) await answers.find(key, request('svm'), catalogue);
+  for (const key of ['a', 'b', 'a', 'c', 'a', 'b']) await answers.find('tenant', key, request('svm'), catalogue);
   assert.deepEqual(solved, ['a', 'b', 'c', 'b']);
 });
 
 test('an answer that failed is no answer', async () => {
   const { solved, answers } = counted();
   const broken = { ...createCatalogue(published, 1), versions: () => assert.fail('unreadable') };
-  const both = [answers.find('a', request('svm'), broken), answers.find('a', request('svm'), broken)];
+  const both = [
+    answers.find('tenant', 'a', request('svm'), broken),
+    answers.find('tenant', 'a', request('svm'), broken),
+  ];
   for (const one of both) await assert.rejects(one, /unreadable/);
-  await answers.find('a', request('svm'), createCatalogue(published, 1));
+  await answers.find('tenant', 'a', request('svm'), createCatalogue(published, 1));
   assert.deepEqual(solved, ['a', 'a']);
 });
 
@@ -155,15 +160,14 @@ test('property: while all that was looked at is the same, so is the answer', () 
         ? artifacts.map((one) => (one === changed ? { ...one, withdrawnAt: 1 } : one))
         : artifacts.filter((one) => one !== changed);
       const asked = request([`c${wanted}`, 'c5']);
-      const seen = createSightings();
       const before = createCatalogue(artifacts, 1);
-      const answer = resolve(asked, watched(before, seen));
+      const { resolution, looked } = atOnce(solving(asked, before));
       const after = update(before, now);
       const fresh = resolve(asked, createCatalogue(now, 2));
       assert.deepEqual(resolve(asked, after), fresh, 'an updated catalogue is as good as a new one');
-      if (!seen.holdIn(after)) return;
+      if (!sightingsIn(before, looked).holdIn(after)) return;
       held++;
-      assert.deepEqual(answer, fresh);
+      assert.deepEqual(resolution, fresh);
     }),
     { numRuns: 300 },
   );

@@ -1,72 +1,102 @@
 /**
- * Answers that are kept for as long as they hold. Each remembers what its solver looked at, by identity: a publication
- * leaves the lists of all other artifacts as they are, so only the answers that could change are found again.
+ * Answers that are kept for as long as they hold. Each remembers what its solver looked at: a publication makes only those
+ * answers be found again that it could change, and gateways of a class that have more or less memory and disk share one
+ * where every comparison with what they have comes out the same.
  */
-import type { ArtifactName, Resolution } from '@leonore/protocol';
-import type { Catalogue, CatalogueVersion } from './catalogue.ts';
+import type { Resolution } from '@leonore/protocol';
+import type { Catalogue } from './catalogue.ts';
+import { areWithin } from './margins.ts';
 import type { ResolveRequest } from './request.ts';
-import { resolving, type ResolveOptions } from './resolve.ts';
-import { createPacer, type Pacer } from './work.ts';
+import { sightingsIn, type Looked, type Sightings } from './sightings.ts';
+import { createSlicingSolver, type Solver } from './solver.ts';
+
+type Resources = ResolveRequest['resources'];
 
 /** The same object for as long as the answer is the same one. */
 export interface Answer {
+  /** An explanation may tell what the gateway has: then it tells of `foundFor`. */
   readonly resolution: Resolution;
+  readonly foundFor: Resources;
+  /** True when gateways of the class that have this get the same. */
+  holdsFor(resources: Resources): boolean;
 }
 
 export interface Answers {
   /**
-   * `key` names what is asked: the tenant and the class. Asked for at once by many, it is solved once. Never holds up the
-   * event loop for long.
+   * `key` names the class (`gatewayClassKey`). Asked for at once by many, it is solved once. Rejects with what the
+   * solver rejects with; then nothing is kept.
    */
-  find(key: string, request: ResolveRequest, catalogue: Catalogue): Promise<Answer>;
+  find(tenant: string, key: string, request: ResolveRequest, catalogue: Catalogue): Promise<Answer>;
 }
 
-export interface AnswersOptions extends ResolveOptions {
-  /** How many are kept; those that were asked for longest ago go first. */
+export interface AnswersOptions {
+  /** Of how many classes answers are kept; those that were asked for longest ago go first. */
   readonly keep: number;
-  readonly pacer?: Pacer;
+  readonly solver?: Solver;
   /** Told whenever an answer has to be searched for. */
   readonly onSolve?: (key: string) => void;
 }
 
-export function createAnswers(options: AnswersOptions): Answers {
-  const { keep, pacer = createPacer(), onSolve } = options;
-  const known = new Map<string, Promise<KeptAnswer>>();
+/** Answers of one class at a time, for gateways that have more or less. */
+const KEPT_IN_CLASS = 20;
 
-  function remember(key: string, made: Promise<KeptAnswer>): void {
-    known.delete(key);
-    known.set(key, made);
-    for (const oldest of known.keys()) {
-      if (known.size <= keep) break;
-      known.delete(oldest);
+export function createAnswers(options: AnswersOptions): Answers {
+  const { keep, solver = createSlicingSolver(), onSolve } = options;
+  const classes = new Map<string, KnownClass>();
+
+  function classOf(key: string): KnownClass {
+    const known = classes.get(key) ?? { answers: [] };
+    classes.delete(key);
+    classes.set(key, known);
+    for (const oldest of classes.keys()) {
+      if (classes.size <= keep) break;
+      classes.delete(oldest);
     }
+    return known;
   }
 
-  async function solveOnce(request: ResolveRequest, catalogue: Catalogue): Promise<KeptAnswer> {
-    const seen = createSightings();
-    const resolution = await pacer.run(resolving(request, watched(catalogue, seen), options));
-    return { answer: { resolution }, seen, revision: catalogue.revision };
+  async function make(tenant: string, request: ResolveRequest, catalogue: Catalogue): Promise<KeptAnswer> {
+    const { resolution, looked } = await solver.solve(tenant, request, catalogue);
+    return {
+      answer: createAnswer(resolution, request.resources, looked),
+      seen: sightingsIn(catalogue, looked),
+      revision: catalogue.revision,
+    };
   }
 
   return {
-    async find(key, request, catalogue) {
-      for (let made = known.get(key); made; made = known.get(key)) {
-        const kept = await made;
-        if (kept.revision === catalogue.revision || kept.seen.holdIn(catalogue)) {
-          kept.revision = catalogue.revision;
-          if (known.get(key) === made) remember(key, made);
-          return kept.answer;
-        }
-        // Whoever finds first that it no longer holds makes it new; the others wait for that.
-        if (known.get(key) === made) break;
+    async find(tenant, key, request, catalogue) {
+      const known = classOf(`${tenant}/${key}`);
+      const holds = (kept: KeptAnswer): boolean => {
+        if (kept.revision !== catalogue.revision && !kept.seen.holdIn(catalogue)) return false;
+        kept.revision = catalogue.revision;
+        return true;
+      };
+      for (;;) {
+        const kept = known.answers.find((one) => one.answer.holdsFor(request.resources) && holds(one));
+        if (kept) return kept.answer;
+        if (!known.making) break;
+        // Who found first that there is none makes one; the others see whether it is theirs too.
+        await known.making;
       }
       onSolve?.(key);
-      const made = solveOnce(request, catalogue);
-      remember(key, made);
-      made.catch(() => known.get(key) === made && known.delete(key));
-      return (await made).answer;
+      const making = make(tenant, request, catalogue);
+      known.making = making;
+      try {
+        const made = await making;
+        known.answers = [made, ...known.answers.filter(holds)].slice(0, KEPT_IN_CLASS);
+        return made.answer;
+      } finally {
+        delete known.making;
+      }
     },
   };
+}
+
+interface KnownClass {
+  answers: readonly KeptAnswer[];
+  /** The one that is being found. */
+  making?: Promise<KeptAnswer>;
 }
 
 interface KeptAnswer {
@@ -76,50 +106,6 @@ interface KeptAnswer {
   revision: number;
 }
 
-/** What was looked at in a catalogue, without holding on to the catalogue itself. */
-export interface Sightings {
-  readonly versions: Map<string, readonly CatalogueVersion[]>;
-  readonly providers: Map<string, readonly ArtifactName[]>;
-  names: readonly ArtifactName[] | undefined;
-  holdIn(catalogue: Catalogue): boolean;
-}
-
-export function createSightings(): Sightings {
-  return {
-    versions: new Map(),
-    providers: new Map(),
-    names: undefined,
-    holdIn(catalogue) {
-      if (this.names !== undefined && this.names !== catalogue.names) return false;
-      for (const [name, list] of this.versions) if (catalogue.versions(name) !== list) return false;
-      for (const [capability, list] of this.providers) if (catalogue.providers(capability) !== list) return false;
-      return true;
-    },
-  };
-}
-
-/** The catalogue itself, but what is asked of it is noted. */
-export function watched(catalogue: Catalogue, seen: Sightings): Catalogue {
-  return {
-    revision: catalogue.revision,
-    ranges: catalogue.ranges,
-    get names() {
-      seen.names = catalogue.names;
-      return catalogue.names;
-    },
-    versions(name) {
-      const list = catalogue.versions(name);
-      seen.versions.set(name, list);
-      return list;
-    },
-    providers(capability) {
-      const list = catalogue.providers(capability);
-      seen.providers.set(capability, list);
-      return list;
-    },
-    find(step) {
-      seen.versions.set(step.name, catalogue.versions(step.name));
-      return catalogue.find(step);
-    },
-  };
+function createAnswer(resolution: Resolution, foundFor: Resources, { margins }: Looked): Answer {
+  return { resolution, foundFor, holdsFor: (resources) => areWithin(margins, resources) };
 }

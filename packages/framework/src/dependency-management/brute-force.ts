@@ -86,54 +86,93 @@ function versionsOf(name: string, request: ResolveRequest, artifacts: readonly A
   });
 }
 
+/** True when `other` meets a need that `user` has on this gateway; each is a version that there is. */
+export function meetsNeedOf(
+  user: NameAndVersion,
+  other: NameAndVersion,
+  request: ResolveRequest,
+  artifacts: readonly Artifact[],
+): boolean {
+  const both = [user, other].flatMap(({ name, version }) =>
+    versionsOf(name, request, artifacts).filter((one) => one.version === version),
+  );
+  const [needy, by] = both;
+  if (!needy || !by || needy.blocked || by.blocked) return false;
+  const versions = new Map(both.map((one) => [one.name, versionsOf(one.name, request, artifacts)]));
+  return needsOf(needy, both, request, versions, () => true).some((met) => met.includes(by));
+}
+
+interface NameAndVersion {
+  readonly name: string;
+  readonly version: string;
+}
+
+/** For each need of a component those of the chosen that meet it. */
+function needsOf(
+  one: Version,
+  chosen: readonly Version[],
+  request: ResolveRequest,
+  versions: ReadonlyMap<string, readonly Version[]>,
+  inForce: InForce,
+): Version[][] {
+  const lists: Version[][] = [];
+  const manifest = one.build?.manifest;
+  if (!manifest) return lists;
+  for (const [name, range] of Object.entries(manifest.requires.artifacts)) {
+    if (!inForce({ kind: 'requires', subject: one.name, object: name })) continue;
+    const met = meets(name, range, chosen, versions, inForce);
+    if (met !== 'nothing to meet') lists.push(met);
+  }
+  for (const [capability, range] of Object.entries(manifest.requires.capabilities)) {
+    if (!inForce({ kind: 'capability', subject: one.name, object: capability })) continue;
+    const has = request.capabilities[capability];
+    if (has !== undefined && semver.satisfies(number(has), range, { includePrerelease: true })) continue;
+    lists.push(chosen.filter((other) => provides(other, capability, range, one, request)));
+  }
+  for (const alternatives of manifest.requires.anyOf ?? []) {
+    const texts = alternatives.map((other) => `${other.artifact ?? other.capability} ${other.range}`);
+    const object = [...new Set(texts)].join(' or ').replaceAll(' *', '');
+    if (!inForce({ kind: 'any-of', subject: one.name, object })) continue;
+    const met = alternatives.map(({ artifact, capability = '', range }) => {
+      if (artifact !== undefined) {
+        return chosen.filter((other) => other.name === artifact && semver.satisfies(other.version, range));
+      }
+      const has = request.capabilities[capability];
+      if (has !== undefined && semver.satisfies(number(has), range, { includePrerelease: true })) return 'met';
+      return chosen.filter((other) => provides(other, capability, range, one, request));
+    });
+    if (!met.includes('met')) lists.push(met.flatMap((list) => (list === 'met' ? [] : list)));
+  }
+  return lists;
+}
+
+function meets(
+  name: string,
+  range: string,
+  chosen: readonly Version[],
+  versions: ReadonlyMap<string, readonly Version[]>,
+  inForce: InForce,
+): Version[] | 'nothing to meet' {
+  const exists = (versions.get(name) ?? []).some((one) => semver.satisfies(one.version, range));
+  const kind = (versions.get(name) ?? []).length > 0 ? 'no-version' : 'unknown';
+  if (!exists && !inForce({ kind, subject: name })) return 'nothing to meet';
+  return chosen.filter((one) => one.name === name && semver.satisfies(one.version, range));
+}
+
 function isValid(
   chosen: readonly Version[],
   request: ResolveRequest,
   versions: ReadonlyMap<string, readonly Version[]>,
   inForce: InForce,
 ): boolean {
-  const meets = (name: string, range: string): Version[] | 'nothing to meet' => {
-    const exists = (versions.get(name) ?? []).some((one) => semver.satisfies(one.version, range));
-    const kind = (versions.get(name) ?? []).length > 0 ? 'no-version' : 'unknown';
-    if (!exists && !inForce({ kind, subject: name })) return 'nothing to meet';
-    return chosen.filter((one) => one.name === name && semver.satisfies(one.version, range));
-  };
   for (const { name, range } of request.applications) {
     if (!inForce({ kind: 'requested', subject: name, object: range })) continue;
-    if (meets(name, range).length === 0) return false;
+    if (meets(name, range, chosen, versions, inForce).length === 0) return false;
   }
-  /** For each component the alternatives of each of its needs. */
-  const needs = new Map<Version, Version[][]>();
+  const needs = new Map(chosen.map((one) => [one, needsOf(one, chosen, request, versions, inForce)]));
   for (const one of chosen) {
-    const lists: Version[][] = [];
-    needs.set(one, lists);
     const manifest = one.build?.manifest;
     if (!manifest) continue;
-    for (const [name, range] of Object.entries(manifest.requires.artifacts)) {
-      if (!inForce({ kind: 'requires', subject: one.name, object: name })) continue;
-      const met = meets(name, range);
-      if (met !== 'nothing to meet') lists.push(met);
-    }
-    for (const [capability, range] of Object.entries(manifest.requires.capabilities)) {
-      if (!inForce({ kind: 'capability', subject: one.name, object: capability })) continue;
-      const has = request.capabilities[capability];
-      if (has !== undefined && semver.satisfies(number(has), range, { includePrerelease: true })) continue;
-      lists.push(chosen.filter((other) => provides(other, capability, range, one, request)));
-    }
-    for (const alternatives of manifest.requires.anyOf ?? []) {
-      const texts = alternatives.map((other) => `${other.artifact ?? other.capability} ${other.range}`);
-      const object = [...new Set(texts)].join(' or ').replaceAll(' *', '');
-      if (!inForce({ kind: 'any-of', subject: one.name, object })) continue;
-      const met = alternatives.map(({ artifact, capability = '', range }) => {
-        if (artifact !== undefined) {
-          return chosen.filter((other) => other.name === artifact && semver.satisfies(other.version, range));
-        }
-        const has = request.capabilities[capability];
-        if (has !== undefined && semver.satisfies(number(has), range, { includePrerelease: true })) return 'met';
-        return chosen.filter((other) => provides(other, capability, range, one, request));
-      });
-      if (!met.includes('met')) lists.push(met.flatMap((list) => (list === 'met' ? [] : list)));
-    }
     for (const [name, range] of Object.entries(manifest.requires.optional ?? {})) {
       if (!inForce({ kind: 'optional', subject: one.name, object: name })) continue;
       if (chosen.some((other) => other.name === name && !semver.satisfies(other.version, range))) return false;

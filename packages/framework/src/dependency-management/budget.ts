@@ -1,5 +1,7 @@
 /** The least that what is chosen and what is demanded must take of a resource, against what the gateway has of it. */
-import type { Budget, Problem } from './problem.ts';
+import { fits } from './margins.ts';
+import type { Artifact } from '@leonore/protocol';
+import type { Budget, Problem, Resource } from './problem.ts';
 import { no, yes, type Clause, type SearchState } from './search.ts';
 
 interface Share {
@@ -19,7 +21,7 @@ export function overspent(budget: Budget, problem: Problem, state: SearchState):
   let bytes = 0;
   for (const [index, share] of shares.entries()) {
     bytes += share.bytes;
-    if (bytes <= budget.available) continue;
+    if (fits(bytes, budget.available, budget.margin)) continue;
     const enough = shares.slice(0, index + 1);
     return {
       literals: enough.flatMap(({ literals }) => literals),
@@ -50,4 +52,15 @@ function sharesOf({ weights }: Budget, { candidates, demands }: Problem, state: 
     shares.set(name, { candidate: variable, bytes: weightOf(variable), literals: [no(variable)] });
   }
   return [...shares.values()].filter(({ bytes }) => bytes > 0);
+}
+
+/** Bytes. Memory counts for all that will be there; disk for what comes new: its files, or what it says it needs when that is more. */
+export function weightOf(
+  { artifact, installed }: { readonly artifact: Artifact | undefined; readonly installed: boolean },
+  resource: Resource,
+): number {
+  if (!artifact) return 0;
+  const { memory = 0, disk = 0 } = artifact.manifest.requires.resources;
+  if (resource === 'memory') return memory;
+  return installed ? 0 : Math.max(artifact.unpackedSize, disk);
 }

@@ -5,15 +5,17 @@
 import type { ArtifactName } from '@leonore/protocol';
 import { gatewayMeets, isMet, reachable, type Candidate } from './candidates.ts';
 import type { Catalogue } from './catalogue.ts';
+import { weightOf } from './budget.ts';
 import { addLinks } from './links.ts';
-import type { Budget, Demand, Fact, Need, Problem, Resource, Wish } from './problem.ts';
+import type { Margins } from './margins.ts';
+import type { Budget, Demand, Fact, Need, Problem, Wish } from './problem.ts';
 import { alternativesOf, providersOf } from './providers.ts';
 import type { ResolveRequest } from './request.ts';
 import { no, NONE, yes, type Clause } from './search.ts';
 import { alternativesText } from './wording.ts';
 import type { Work } from './work.ts';
 
-export function* createProblem(request: ResolveRequest, catalogue: Catalogue): Work<Problem> {
+export function* createProblem(request: ResolveRequest, catalogue: Catalogue, margins: Margins): Work<Problem> {
   const { candidates, versions } = yield* numbered(request, catalogue);
   const at = (variable: number): Candidate => candidates[variable] as Candidate;
   const { facts, factOf } = createFacts();
@@ -146,7 +148,7 @@ export function* createProblem(request: ResolveRequest, catalogue: Catalogue): W
 
   const encoded = { facts, needs, blocks, versions, demands };
   const links = yield* addLinks(encoded, { clauses, nextVariable: () => ++variables, demandOf });
-  const budgets = budgetsOf(request, candidates, factOf);
+  const budgets = budgetsOf(request, candidates, margins, factOf);
   const cycleFact = factOf('cycle', () => ({ kind: 'cycle' }));
   return { candidates, variables, versions, roots, needs, wishes, demands, links, facts, clauses, budgets, cycleFact };
 }
@@ -180,21 +182,19 @@ function* numbered(request: ResolveRequest, catalogue: Catalogue): Work<Pick<Pro
   return { candidates, versions };
 }
 
-function budgetsOf(request: ResolveRequest, candidates: readonly Candidate[], factOf: FactOf): Budget[] {
+function budgetsOf(
+  request: ResolveRequest,
+  candidates: readonly Candidate[],
+  margins: Margins,
+  factOf: FactOf,
+): Budget[] {
   return (['memory', 'disk'] as const).flatMap((resource) => {
     const available = request.resources?.[resource];
     if (available === undefined) return [];
     const weights = candidates.map((candidate) => weightOf(candidate, resource));
-    return [{ resource, fact: factOf(resource, () => ({ kind: 'resource', resource })), available, weights }];
+    const fact = factOf(resource, () => ({ kind: 'resource', resource }));
+    return [{ resource, fact, available, weights, margin: margins[resource] }];
   });
-}
-
-/** Bytes. Memory counts for all that will be there; disk for what comes new: its files, or what it says it needs when that is more. */
-function weightOf({ artifact, installed }: Candidate, resource: Resource): number {
-  if (!artifact) return 0;
-  const { memory = 0, disk = 0 } = artifact.manifest.requires.resources;
-  if (resource === 'memory') return memory;
-  return installed ? 0 : Math.max(artifact.unpackedSize, disk);
 }
 
 function sortedEntries(record: Readonly<Record<string, string>>): [string, string][] {

@@ -31,7 +31,7 @@ const rows: Row[] = [
     it: 'a dependency has no build for the platform',
     artifacts: [...svm, ...monitor],
     asked: request('building-monitor ^2', musl),
-    says: 'building-monitor ^2 cannot be installed on this gateway: building-monitor 2.1.0 needs svm >=2; svm 2.x needs libc glibc; the gateway has musl. What would fit: building-monitor 1.4.2 with svm 1.2.28.',
+    says: 'building-monitor ^2 cannot be installed on this gateway: building-monitor 2.1.0 needs svm >=2; svm 2.x needs libc glibc; gateway class linux-arm64-musl has musl. What would fit: building-monitor 1.4.2 with svm 1.2.28.',
   },
   {
     it: 'a name that is nearly right',
@@ -76,19 +76,19 @@ const rows: Row[] = [
       artifact('a 1.0.0', { platform: { os: 'linux', arch: 'riscv64', libc: 'glibc' } }),
     ],
     asked: request('a'),
-    says: 'a cannot be installed on this gateway: a 1.0.0 is built only for linux-riscv64-glibc and linux-x64-any; the gateway is linux-arm64-glibc.',
+    says: 'a cannot be installed on this gateway: a 1.0.0 is built only for linux-riscv64-glibc and linux-x64-any; the gateway class is linux-arm64-glibc.',
   },
   {
     it: 'one build, for another architecture',
     artifacts: [artifact('a 1.0.0', { platform: { os: 'linux', arch: 'x64' } })],
     asked: request('a'),
-    says: 'a cannot be installed on this gateway: a 1.0.0 needs arch x64 (built for linux-x64-any); the gateway has arm64.',
+    says: 'a cannot be installed on this gateway: a 1.0.0 needs arch x64 (built for linux-x64-any); gateway class linux-arm64-glibc has arm64.',
   },
   {
     it: 'a gateway that does not say what it is',
     artifacts: [artifact('a 1.0.0', glibc)],
     asked: request('a', { platform: { os: 'linux' } }),
-    says: 'a cannot be installed on this gateway: a 1.0.0 needs libc glibc; the gateway names no libc.',
+    says: 'a cannot be installed on this gateway: a 1.0.0 needs libc glibc; gateway class linux names no libc.',
   },
   {
     it: 'a capability nobody has',
@@ -110,7 +110,7 @@ const rows: Row[] = [
     it: 'a capability whose provider does not fit',
     artifacts: [meter, artifact('jvm 17.0.0', { provides: { java: '17' }, ...glibc })],
     asked: request('java-meter', musl),
-    says: 'java-meter cannot be installed on this gateway: java-meter 2.0.0 needs java >=17; the gateway has no java; jvm 17.0.0 would provide it; jvm 17.0.0 needs libc glibc; the gateway has musl.',
+    says: 'java-meter cannot be installed on this gateway: java-meter 2.0.0 needs java >=17; the gateway has no java; jvm 17.0.0 would provide it; jvm 17.0.0 needs libc glibc; gateway class linux-arm64-musl has musl.',
   },
   {
     it: 'applications that exclude each other',
@@ -227,7 +227,7 @@ const rows: Row[] = [
       artifact('glib 1.0.0', glibc),
     ],
     asked: request('a', musl),
-    says: 'a cannot be installed on this gateway: a 1.0.0 needs jre >=17 or jvm >=21 or glib ^1 or java >=17; there is no artifact jre; jvm has no version >=21; glib ^1 would be glib 1.0.0; the gateway has no java; jvm 11.0.0 provides java 11; glib 1.0.0 needs libc glibc; the gateway has musl.',
+    says: 'a cannot be installed on this gateway: a 1.0.0 needs jre >=17 or jvm >=21 or glib ^1 or java >=17; there is no artifact jre; jvm has no version >=21; glib ^1 would be glib 1.0.0; the gateway has no java; jvm 11.0.0 provides java 11; glib 1.0.0 needs libc glibc; gateway class linux-arm64-musl has musl.',
   },
   {
     it: 'an optional dependency that is there in another version',
@@ -239,7 +239,7 @@ const rows: Row[] = [
     it: 'a compatible architecture that does not help',
     artifacts: [artifact('a 1.0.0', { platform: { arch: 'x64' } })],
     asked: request('a', { compatibleArchs: ['arm'] }),
-    says: 'a cannot be installed on this gateway: a 1.0.0 needs arch x64; the gateway has arm64 (and runs arm).',
+    says: 'a cannot be installed on this gateway: a 1.0.0 needs arch x64; gateway class linux-arm64-glibc has arm64 (and runs arm).',
   },
   {
     it: 'what is there already and unknown here takes part',
@@ -267,7 +267,7 @@ test('an explanation is data too', () => {
     facts: [
       { kind: 'requested', text: 'building-monitor ^2 is requested', subject: 'building-monitor', object: '^2' },
       { kind: 'requires', text: 'building-monitor 2.1.0 needs svm >=2', subject: 'building-monitor', object: 'svm' },
-      { kind: 'platform', text: 'svm 2.x needs libc glibc; the gateway has musl', subject: 'svm' },
+      { kind: 'platform', text: 'svm 2.x needs libc glibc; gateway class linux-arm64-musl has musl', subject: 'svm' },
     ],
     suggestions: ['building-monitor 1.4.2 with svm 1.2.28'],
   });

@@ -6,6 +6,7 @@ import semver from 'semver';
 import { createCatalogue } from './catalogue.ts';
 import { artifact } from './generate.ts';
 import { bringsIn, type DependentsOptions, dependentsOf } from './graph.ts';
+import { atOnce } from './work.ts';
 
 const linux = (arch: string) => ({ os: 'linux', arch });
 const needs = (artifacts: Record<string, string>, capabilities: Record<string, string> = {}) => ({
@@ -14,7 +15,7 @@ const needs = (artifacts: Record<string, string>, capabilities: Record<string, s
 
 /** `building-monitor 1.4.2: svm ^1.2.0 < ...` */
 function shown(artifacts: readonly Artifact[], name: string, options?: DependentsOptions): string[] {
-  return dependentsOf(createCatalogue(artifacts, 1), name, options).map(
+  return atOnce(dependentsOf(createCatalogue(artifacts, 1), name, options)).map(
     (one) =>
       `${[`${one.name} ${one.version}`, ...one.path].join(' < ')}: ${one.needs.join(' and ')}${one.withdrawn ? ' (withdrawn)' : ''}`,
   );
@@ -101,7 +102,7 @@ describe('dependentsOf', () => {
       artifact('b 1.0.0', { ...needs({ a: '*' }), platform: linux('x64') }),
       artifact('b 1.0.0', { ...needs({ a: '*' }), platform: linux('arm64') }),
     ];
-    const found = dependentsOf(createCatalogue(circle, 1), 'a', { transitive: true });
+    const found = atOnce(dependentsOf(createCatalogue(circle, 1), 'a', { transitive: true }));
     assert.deepEqual(
       found.map(({ name, platform, path }) => [name, platform.arch, path]),
       [
@@ -137,7 +138,7 @@ describe('dependentsOf', () => {
     let longest = 0;
     fc.assert(
       fc.property(repository, someNames, fc.option(someRanges, { nil: undefined }), (artifacts, name, range) => {
-        const found = dependentsOf(createCatalogue(artifacts, 1), name, { range, transitive: true });
+        const found = atOnce(dependentsOf(createCatalogue(artifacts, 1), name, { range, transitive: true }));
         const expected = bruteForce(artifacts, name, range);
         assert.deepEqual(
           new Map(found.map((one) => [`${one.name} ${one.version}`, one.path.length])),
@@ -150,7 +151,7 @@ describe('dependentsOf', () => {
             if (steps[i + 1]) assert.ok(needsBuild(step, steps[i + 1]!), `${from}: ${path.join()}`);
           longest = Math.max(longest, path.length);
         }
-        const direct = dependentsOf(createCatalogue(artifacts, 1), name, { range });
+        const direct = atOnce(dependentsOf(createCatalogue(artifacts, 1), name, { range }));
         assert.deepEqual(
           direct,
           found.filter(({ path }) => path.length === 0),
@@ -212,7 +213,7 @@ describe('bringsIn', () => {
   }
   const tree = (artifacts: readonly Artifact[], label: string) => {
     const [name = '', version = ''] = label.split(' ');
-    const found = bringsIn(createCatalogue(artifacts, 1), name, version);
+    const found = atOnce(bringsIn(createCatalogue(artifacts, 1), name, version));
     return found && words(found.needs);
   };
 
@@ -306,7 +307,7 @@ describe('bringsIn', () => {
         ),
       ),
     );
-    const found = bringsIn(createCatalogue(artifacts, 1), 'c0', '1.0.0');
+    const found = atOnce(bringsIn(createCatalogue(artifacts, 1), 'c0', '1.0.0'));
     const count = (all: readonly Need[]): number =>
       all.reduce(
         (sum, { candidates }) => sum + candidates.reduce((inner, { needs: below }) => inner + 1 + count(below), 0),

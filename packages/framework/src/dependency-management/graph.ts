@@ -12,9 +12,10 @@ import {
   platformKey,
 } from '@leonore/protocol';
 import semver, { type SemVer } from 'semver';
-import type { Catalogue, CatalogueVersion } from './catalogue.ts';
+import { getOrAdd, type Catalogue, type CatalogueVersion } from './catalogue.ts';
 import { capabilityVersion, own, type Ranges } from './ranges.ts';
 import { withRange } from './wording.ts';
+import type { Work } from './work.ts';
 
 type DeclaredNeed = Pick<Need, 'text' | 'alternatives' | 'optional'>;
 type Alternative = Need['alternatives'][number];
@@ -73,32 +74,42 @@ export interface DependentsOptions {
  * Every published build, withdrawn ones too, that needs the artifact by name and range or a capability that it provides.
  * Sorted by distance, name, newest version, platform. Other versions of the artifact itself are none.
  */
-export function dependentsOf(
+export function* dependentsOf(
   catalogue: Catalogue,
   name: string,
   { range, transitive = false }: DependentsOptions = {},
-): readonly Dependent[] {
+): Work<readonly Dependent[]> {
   const { ranges } = catalogue;
-  const users = indexUsers(catalogue);
+  const users = yield* indexUsers(catalogue);
   const found = new Map<Artifact, Dependent>();
   const farthest = transitive ? Infinity : 1;
   let reached: readonly Reached[] = roots(catalogue, name, range);
   for (let distance = 1; reached.length > 0 && distance <= farthest; distance++) {
-    const level = new Map<Artifact, { via: Reached; needs: Set<string> }>();
+    const level = new Map<Artifact, { place: number; via: Reached; needs: Set<string> }>();
     for (const via of reached) {
-      for (const { build, need, wanted } of users.of(via)) {
+      const all = users.of(via);
+      yield STEPS_PER_USER * (1 + all.length);
+      for (const { build, place, need, wanted } of all) {
         if (build.manifest.name === name || found.has(build)) continue;
         if (build.manifest.name === via.name || !(meets(via, wanted, ranges) || via.byName?.(wanted))) continue;
         const known = level.get(build);
-        if (!known) level.set(build, { via, needs: new Set([need.text]) });
+        if (!known) level.set(build, { place, via, needs: new Set([need.text]) });
         else if (known.via === via || distance === 1) known.needs.add(need.text);
       }
     }
-    for (const [build, { via, needs }] of level) found.set(build, dependent(build, needs, via.path));
-    reached = [...level].map(([build, { via }]) => reachedBy(build, via));
+    const next: Reached[] = [];
+    for (const [build, { via, needs }] of [...level].toSorted(([, a], [, b]) => a.place - b.place)) {
+      found.set(build, dependent(build, needs, via.path));
+      next.push(reachedBy(build, via));
+      yield STEPS_PER_USER;
+    }
+    reached = next;
   }
-  return [...found.values()].toSorted(byDistanceNameAndVersion);
+  return [...found.values()];
 }
+
+/** One that may need another is looked at. */
+const STEPS_PER_USER = 20;
 
 interface Reached extends Provider {
   /** From it to the artifact asked about, itself first; empty for that one. */
@@ -136,16 +147,32 @@ function dependent(build: Artifact, needs: ReadonlySet<string>, path: readonly s
 
 interface User {
   readonly build: Artifact;
+  /** Where it stands among all: by name, newest version, platform. */
+  readonly place: number;
   readonly need: DeclaredNeed;
   readonly wanted: Alternative;
 }
 
-function indexUsers(catalogue: Catalogue): { of(provider: Provider): readonly User[] } {
-  const all = catalogue.names.flatMap((name) => catalogue.versions(name).flatMap(({ builds }) => builds));
-  const users = all.flatMap((build) =>
-    needsOf(build.manifest).flatMap((need) => need.alternatives.map((wanted) => ({ build, need, wanted }))),
-  );
-  const byNeed = Map.groupBy(users, ({ wanted }) => `${wanted.kind} ${wanted.name}`);
+interface Users {
+  of(provider: Provider): readonly User[];
+}
+
+function* indexUsers(catalogue: Catalogue): Work<Users> {
+  const byNeed = new Map<string, User[]>();
+  let place = 0;
+  for (const name of catalogue.names) {
+    for (const { builds } of catalogue.versions(name)) {
+      for (const build of builds.toSorted(byPlatform)) {
+        place++;
+        for (const need of needsOf(build.manifest)) {
+          for (const wanted of need.alternatives) {
+            getOrAdd(byNeed, `${wanted.kind} ${wanted.name}`, (): User[] => []).push({ build, place, need, wanted });
+          }
+        }
+      }
+      yield STEPS_PER_USER * builds.length;
+    }
+  }
   return {
     of({ name, provides }) {
       const capabilities = new Set(provides.flatMap((provided) => Object.keys(provided)));
@@ -155,31 +182,25 @@ function indexUsers(catalogue: Catalogue): { of(provider: Provider): readonly Us
   };
 }
 
-function byDistanceNameAndVersion(a: Dependent, b: Dependent): number {
-  return (
-    a.path.length - b.path.length ||
-    compare(a.name, b.name) ||
-    semver.rcompare(a.version, b.version) ||
-    compare(platformKey(a.platform), platformKey(b.platform))
-  );
-}
-
 /**
  * What a version needs, what would meet each need, and what the newest of those needs in turn, each once. Undefined when
  * there is no such version. What is withdrawn meets nothing; a pre-release meets a capability only where it is asked for.
  */
-export function bringsIn(catalogue: Catalogue, name: string, version: string): ArtifactNeeds | undefined {
+export function* bringsIn(catalogue: Catalogue, name: string, version: string): Work<ArtifactNeeds | undefined> {
   const root = catalogue.versions(name).find((entry) => entry.version === version);
   if (!root) return undefined;
   const drawn = new Set<string>();
 
-  function needsBelow(entry: CatalogueVersion, above: ReadonlySet<string>): Need[] {
+  function* needsBelow(entry: CatalogueVersion, above: ReadonlySet<string>): Work<Need[]> {
     const here = new Set([...above, entry.name]);
-    return needsOfVersion(entry).map(({ need, manifest, platforms }) => ({
-      ...need,
-      ...(platforms === undefined ? {} : { platforms }),
-      candidates: providersOf(need, manifest).map((versions) => candidate(versions, here)),
-    }));
+    const needs: Need[] = [];
+    for (const { need, manifest, platforms } of needsOfVersion(entry)) {
+      const candidates: NeededVersion[] = [];
+      for (const versions of providersOf(need, manifest)) candidates.push(yield* candidate(versions, here));
+      needs.push({ ...need, ...(platforms === undefined ? {} : { platforms }), candidates });
+      yield STEPS_PER_NEED;
+    }
+    return needs;
   }
 
   function providersOf({ alternatives }: DeclaredNeed, manifest: ArtifactManifest): CatalogueVersion[][] {
@@ -203,13 +224,13 @@ export function bringsIn(catalogue: Catalogue, name: string, version: string): A
     return asked !== undefined && catalogue.ranges.fits(parsed, asked);
   }
 
-  function candidate(versions: readonly CatalogueVersion[], above: ReadonlySet<string>): NeededVersion {
+  function* candidate(versions: readonly CatalogueVersion[], above: ReadonlySet<string>): Work<NeededVersion> {
     const [newest] = versions as [CatalogueVersion];
     const shown = { name: newest.name, versions: versions.map((entry) => entry.version) };
     if (above.has(newest.name)) return { ...shown, mark: 'cycle', needs: [] };
     const key = `${newest.name} ${newest.version}`;
     if (drawn.has(key)) return { ...shown, mark: 'again', needs: [] };
-    const needs = needsBelow(newest, above);
+    const needs = yield* needsBelow(newest, above);
     // One without needs reads the same everywhere.
     if (needs.length > 0) drawn.add(key);
     return { ...shown, needs };
@@ -219,9 +240,12 @@ export function bringsIn(catalogue: Catalogue, name: string, version: string): A
     name: root.name,
     version,
     withdrawn: !root.builds.some(isOffered),
-    needs: needsBelow(root, new Set()),
+    needs: yield* needsBelow(root, new Set()),
   };
 }
+
+/** What would meet one need is gathered. */
+const STEPS_PER_NEED = 100;
 
 function isOffered({ withdrawnAt }: Artifact): boolean {
   return withdrawnAt === undefined;
@@ -239,6 +263,10 @@ function needsOfVersion({ builds }: CatalogueVersion) {
   const rank = ({ alternatives: [first, ...others], optional }: DeclaredNeed) =>
     optional ? 3 : others.length > 0 ? 2 : first?.kind === 'capability' ? 1 : 0;
   return distinct.toSorted((a, b) => rank(a.need) - rank(b.need) || compare(a.need.text, b.need.text));
+}
+
+function byPlatform(a: Artifact, b: Artifact): number {
+  return compare(platformKey(a.manifest.platform), platformKey(b.manifest.platform));
 }
 
 function compare(a: string, b: string): number {

@@ -6,6 +6,7 @@
  */
 import type { ArtifactName } from '@leonore/protocol';
 import type { Candidate } from './candidates.ts';
+import type { Margin } from './margins.ts';
 import type { Clause } from './search.ts';
 
 export type Fact =
@@ -64,6 +65,8 @@ export interface Budget {
   readonly fact: number;
   /** Bytes. */
   readonly available: number;
+  /** Notes what `available` is compared with. */
+  readonly margin: Margin;
   /** Bytes a candidate takes, by variable. */
   readonly weights: readonly number[];
 }

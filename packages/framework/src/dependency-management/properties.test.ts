@@ -1,12 +1,15 @@
 /** The resolver against brute force on small random repositories. LEONORE_FUZZ_RUNS asks for more of them. */
-import type { Artifact, InstallPlan } from '@leonore/protocol';
+import type { Artifact, InstallPlan, Resolution } from '@leonore/protocol';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import semver from 'semver';
-import { allModels, preference, type Model } from './brute-force.ts';
+import { allModels, meetsNeedOf, preference, type Model } from './brute-force.ts';
 import { artifact, installed, request } from './generate.ts';
+import { areWithin } from './margins.ts';
 import { createCatalogue, gatewayClassKey, resolve, type ResolveRequest } from './mod.ts';
+import { solving } from './solver.ts';
+import { atOnce } from './work.ts';
 
 const numRuns = Number(process.env['LEONORE_FUZZ_RUNS'] ?? 400);
 const NAMES = ['a', 'b', 'c', 'd'];
@@ -333,7 +336,7 @@ test('each fact of an explanation is true, and speaks of what there is', () => {
           platform: () => some(({ platform }) => Object.keys(platform).length > 0),
           withdrawn: () => builds.some(({ withdrawnAt }) => withdrawnAt !== undefined),
           resource: () => (request.resources?.[subject as 'memory' | 'disk'] ?? Infinity) < Infinity,
-          cycle: () => true,
+          cycle: () => circlesIn(text).every((circle) => isCircle(circle, request, artifacts)),
         };
         assert.ok(truths[kind]?.(), `${kind} ${subject} ${object}: ${text}`);
         // Every "NAME VERSION" that is told about is there to be had, or installed.
@@ -349,6 +352,27 @@ test('each fact of an explanation is true, and speaks of what there is', () => {
     { numRuns },
   );
 });
+
+/** `a 1.0.0 -> b 1.0.0 -> a 1.0.0 and ...`: each as its members, the first one again at the end. */
+function circlesIn(text: string): string[][] {
+  const told = / (?:is a circle|are circles): none of them can be installed first$/.exec(text);
+  assert.ok(told, text);
+  const circles = text.slice(0, told.index).split(/, | and /);
+  assert.ok(circles.length > 0 && circles.every((one) => one.includes(' -> ') || one.endsWith(' more')), text);
+  return circles.filter((one) => one.includes(' -> ')).map((one) => one.split(' -> '));
+}
+
+/** Each is one that the gateway could get, and has a need that the next one meets; no more than one version of anything. */
+function isCircle(circle: readonly string[], request: ResolveRequest, artifacts: readonly Artifact[]): boolean {
+  const members = circle.slice(0, -1);
+  const names = new Set(members.map((member) => member.split(' ')[0]));
+  if (circle.at(-1) !== circle[0] || names.size !== members.length) return false;
+  return members.every((member, at) => {
+    const [name = '', version = ''] = member.split(' ');
+    const [next = '', nextVersion = ''] = (circle[at + 1] ?? '').split(' ');
+    return meetsNeedOf({ name, version }, { name: next, version: nextVersion }, request, artifacts);
+  });
+}
 
 test('the order in which things are given does not matter, save that of the applications', () => {
   const shuffled = everything.chain((one) =>
@@ -400,6 +424,35 @@ test('once a plan is carried out, the same request keeps what is there; at most 
     { numRuns },
   );
 });
+
+test('an answer says truly how much memory and disk others may have for whom it is the same', () => {
+  let shared = 0;
+  const amount = fc.option(fc.nat(14), { nil: undefined });
+  fc.assert(
+    fc.property(everything, amount, amount, ({ artifacts, request }, memory, disk) => {
+      const catalogue = createCatalogue(artifacts, 1);
+      const { resolution, looked } = atOnce(solving(request, catalogue));
+      const resources = {
+        ...(memory === undefined ? {} : { memory }),
+        ...(disk === undefined ? {} : { disk }),
+      };
+      const other = { ...request, resources };
+      if (gatewayClassKey(other) !== gatewayClassKey(request) || !areWithin(looked.margins, resources)) return;
+      shared++;
+      assert.deepEqual(withoutAmounts(resolve(other, catalogue)), withoutAmounts(resolution));
+    }),
+    { numRuns: 2 * numRuns },
+  );
+  assert.ok(shared > numRuns / 10, `${shared}`);
+});
+
+/** How much the gateway has is told for one of them. */
+function withoutAmounts(resolution: Resolution): unknown {
+  if (resolution.outcome === 'plan') return resolution;
+  const { explanation } = resolution;
+  const facts = explanation.facts.map((fact) => (fact.kind === 'resource' ? { ...fact, text: '' } : fact));
+  return { ...explanation, facts };
+}
 
 test('versions in a plan are inside every range that asks for them', () => {
   fc.assert(

@@ -25,26 +25,22 @@ export interface ResolveRequest {
   readonly upgrade: boolean;
 }
 
-/** The request in one canonical form: requests with equal inputs have equal answers from equal catalogues. */
-export function solveInput(request: ResolveRequest): unknown {
+/**
+ * SHA-256 (hex) over what makes a class of gateways: all that an answer depends on save the catalogue and how much memory
+ * and disk there is. How far it holds for more or less of those an answer says itself (`Answer.holdsFor`); here it counts
+ * only whether they are known.
+ */
+export function gatewayClassKey(request: ResolveRequest): string {
   const { platform, compatibleArchs = [], capabilities, resources, applications, installed, upgrade } = request;
-  return [
+  const input = [
     [platform.os ?? null, platform.arch ?? null, platform.libc ?? null, ...compatibleArchs],
     Object.entries(capabilities).toSorted(byFirst),
-    [resources?.memory ?? null, resources?.disk ?? null],
+    [resources?.memory !== undefined, resources?.disk !== undefined],
     applications.map(({ name, range }) => [name, range]),
     installed.map(({ name, version, requested }) => [name, version, requested] as const).toSorted(byFirst),
     upgrade,
   ];
-}
-
-/**
- * SHA-256 (hex) over all the answer depends on, so that callers solve once for each class of gateways.
- * With `revision` (the catalogue's) it names the answer itself, without it the class over time.
- */
-export function gatewayClassKey(request: ResolveRequest, revision?: number): string {
-  const input = JSON.stringify([solveInput(request), revision ?? null]);
-  return createHash('sha256').update(input).digest('hex');
+  return createHash('sha256').update(JSON.stringify(input)).digest('hex');
 }
 
 function byFirst(a: readonly [string, ...unknown[]], b: readonly [string, ...unknown[]]): number {

@@ -4,17 +4,21 @@
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { availableParallelism, cpus, totalmem, type } from 'node:os';
-import { setImmediate as turn } from 'node:timers/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, cpus, tmpdir, totalmem, type } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import type { Artifact } from '@leonore/protocol';
-import { updatingCatalogue } from './catalogue.ts';
+import { DEFAULT_TENANT, type Artifact } from '@leonore/protocol';
+import { openSqliteRepositories } from '../repositories/mod.ts';
 import { artifact, randomRepository, request } from './generate.ts';
 import {
+  createAnswers,
   createCatalogue,
   createPacer,
+  createSolverThread,
   resolve,
-  resolveCooperatively,
+  updatingCatalogue,
   type Catalogue,
   type ResolveRequest,
 } from './mod.ts';
@@ -65,10 +69,10 @@ function problems(components: number, versions: number, more: (seed: number) => 
   return { solvable, unsolvable };
 }
 
-async function values(problem: readonly Problem[], measure: (one: Problem) => Promise<number> | number) {
+async function values<T>(problem: readonly Problem[], measure: (one: Problem) => Promise<T> | T): Promise<T[]> {
   const [first] = problem;
   if (first) await measure(first);
-  const found: number[] = [];
+  const found: T[] = [];
   for (const one of problem) {
     await turn();
     found.push(await measure(one));
@@ -82,19 +86,49 @@ function duration({ asked, catalogue }: Problem): number {
   return performance.now() - begun;
 }
 
-/** The longest time in which the event loop did not get its turn. */
-async function longestBlock(work: (options: { yieldTurn: () => Promise<void> }) => Promise<unknown>): Promise<number> {
-  let longest = 0;
-  let since = performance.now();
-  const note = () => (longest = Math.max(longest, performance.now() - since));
-  const yieldTurn = async () => {
-    note();
-    await turn();
-    since = performance.now();
+/** Milliseconds. */
+interface Block {
+  /** The longest time in which this thread's event loop did not get its turn. */
+  readonly wall: number;
+  /** The most that this thread itself did without giving it its turn: on a machine that is busy otherwise it is less. */
+  readonly own: number;
+}
+
+async function longestBlock(work: () => Promise<unknown>): Promise<Block> {
+  const cpu = () => {
+    const { user, system } = process.threadCpuUsage();
+    return (user + system) / 1000;
   };
-  await work({ yieldTurn });
-  note();
+  const longest = { wall: 0, own: 0 };
+  let since = { wall: performance.now(), own: cpu() };
+  const note = () => {
+    const now = { wall: performance.now(), own: cpu() };
+    longest.wall = Math.max(longest.wall, now.wall - since.wall);
+    longest.own = Math.max(longest.own, now.own - since.own);
+    since = now;
+  };
+  const ticking = setInterval(note, 1);
+  await work();
+  await sleep(5);
+  clearInterval(ticking);
   return longest;
+}
+
+function blockRows(name: string, found: readonly Block[]): Row[] {
+  return [
+    row(
+      `${name}, longest block`,
+      20,
+      found.map(({ wall }) => wall),
+      true,
+    ),
+    row(
+      `${name}, longest block, own work`,
+      20,
+      found.map(({ own }) => own),
+      true,
+    ),
+  ];
 }
 
 /** `greatest`: where the worst counts, not the middle. */
@@ -106,18 +140,20 @@ function row(name: string, aim: number, found: readonly number[], greatest = fal
   return { name, value, unit: 'ms', baseline: null, ratio: null, aim, better: 'lower', runs: found.length, spread };
 }
 
-const rows: Row[] = [];
-const blocks: Problem[] = [];
-for (const [components, versions, aim] of [
-  [30, 8, 20],
-  [80, 12, 300],
-  [300, 20, 2000],
-] as const) {
-  const { solvable, unsolvable } = problems(components, versions);
-  const size = `${components} components x ${versions} versions`;
-  rows.push(row(size, aim, await values(solvable, duration)));
-  rows.push(row(`${size}, unsolvable`, 2 * aim, await values(unsolvable, duration)));
-  blocks.push(...solvable, ...unsolvable);
+await using solver = createSolverThread();
+/** As a node does it: the search in its thread, with a copy of the catalogue that is brought up to date first. */
+function block({ asked, catalogue }: Problem): Promise<Block> {
+  const answers = createAnswers({ keep: 1, solver });
+  return longestBlock(() => answers.find('bench', 'class', asked, catalogue));
+}
+
+/** Nothing is kept of one repository when the next is looked at, as a node keeps no more than its own. */
+async function measure(size: string, aim: number, { solvable, unsolvable }: ReturnType<typeof problems>) {
+  return [
+    row(size, aim, await values(solvable, duration)),
+    row(`${size}, unsolvable`, 2 * aim, await values(unsolvable, duration)),
+    ...blockRows(size, await values([...solvable, ...unsolvable], block)),
+  ];
 }
 
 const bystanders = (seed: number): Artifact[] =>
@@ -125,21 +161,49 @@ const bystanders = (seed: number): Artifact[] =>
     const rename = (text: string) => text.replaceAll(/"c(\d+)"/g, '"other$1"');
     return JSON.parse(rename(JSON.stringify(one))) as Artifact;
   });
-const large = problems(10, 8, bystanders);
-rows.push(row('2,000 artifacts, 10 of them matter', 10, await values(large.solvable, duration)));
-rows.push(row('2,000 artifacts, 10 of them matter, unsolvable', 20, await values(large.unsolvable, duration)));
 
-const resolveBlock = ({ asked, catalogue }: Problem) =>
-  longestBlock((options) => resolveCooperatively(asked, catalogue, options));
-rows.push(row('longest block of the event loop, all of the above', 20, await values(blocks, resolveBlock), true));
-const catalogueBlock = ({ catalogue }: Problem) => {
-  const builds = catalogue.names.flatMap((name) => catalogue.versions(name).flatMap((version) => version.builds));
-  const read = structuredClone<Artifact[]>([...builds, artifact('new 1.0.0')]);
-  return longestBlock((options) => createPacer(options).run(updatingCatalogue(catalogue, read, 2)));
-};
-rows.push(
-  row('longest block, 2,000 artifacts after a publication', 20, await values(large.solvable, catalogueBlock), true),
-);
+const rows = [
+  ...(await measure('30 components x 8 versions', 20, problems(30, 8))),
+  ...(await measure('80 components x 12 versions', 300, problems(80, 12))),
+  ...(await measure('300 components x 20 versions', 2000, problems(300, 20))),
+  ...(await measure('2,000 artifacts, 10 of them matter', 10, problems(10, 8, bystanders))),
+  ...blockRows('2,000 artifacts after a publication', await afterPublications()),
+];
+
+/** Each time one version is published, the catalogue is read from the database again, and a question is asked. */
+async function afterPublications(): Promise<readonly Block[]> {
+  const asked = request(APPLICATIONS);
+  let catalogue = createCatalogue(
+    [...randomRepository({ seed: 1, components: 10, versions: 8, ...LIKENESS }), ...bystanders(1)],
+    1,
+  );
+  const folder = await mkdtemp(join(tmpdir(), 'leonore-bench-'));
+  await using cleaning = new AsyncDisposableStack();
+  cleaning.defer(() => rm(folder, { recursive: true, force: true }));
+  const repositories = cleaning.use(await openSqliteRepositories({ file: join(folder, 'leonore.db') }));
+  const publish = (builds: readonly Artifact[]) =>
+    repositories.write(async (set) => {
+      for (const build of builds) {
+        const segments = [{ encoding: 'gzip' as const, sha256: build.contentSha256, size: 1 }];
+        await set.artifacts.insert(DEFAULT_TENANT, { ...build, segments }, []);
+      }
+    });
+  await publish(catalogue.names.flatMap((name) => catalogue.versions(name).flatMap(({ builds }) => builds)));
+  const pacer = createPacer();
+  const answers = createAnswers({ keep: 1, solver });
+  const found: Block[] = [];
+  for (let publication = 0; publication <= RUNS; publication++) {
+    await publish([artifact(`c9 ${10 + publication}.0.0`)]);
+    const longest = await longestBlock(async () => {
+      const builds = await repositories.read.artifacts.all(DEFAULT_TENANT);
+      catalogue = await pacer.run(updatingCatalogue(catalogue, builds, publication + 2));
+      await answers.find('bench', 'class', asked, catalogue);
+    });
+    // The first one warms up.
+    if (publication > 0) found.push(longest);
+  }
+  return found;
+}
 
 const [cpu] = cpus();
 const machine = {

@@ -4,15 +4,18 @@ import type { Catalogue } from './catalogue.ts';
 import { explain, explainLimit } from './explain.ts';
 import { createPlan, neededOf } from './plan.ts';
 import { createProblem } from './encode.ts';
+import { createMargins, type Margins } from './margins.ts';
 import type { Problem } from './problem.ts';
 import type { ResolveRequest } from './request.ts';
 import type { SearchResult } from './search.ts';
 import { solve } from './solve.ts';
-import { atOnce, createPacer, type PacerOptions, type Work } from './work.ts';
+import { atOnce, type Work } from './work.ts';
 
 export interface ResolveOptions {
   /** Clauses looked at, for each search; some ten million a second. */
   readonly stepLimit?: number;
+  /** Notes for how much memory and disk the answer is the same. */
+  readonly margins?: Margins;
 }
 
 const STEP_LIMIT = 20_000_000;
@@ -29,22 +32,13 @@ export function resolve(request: ResolveRequest, catalogue: Catalogue, options: 
   return atOnce(resolving(request, catalogue, options));
 }
 
-/** The same answer, without ever holding up the event loop for much longer than `sliceMs`. */
-export function resolveCooperatively(
-  request: ResolveRequest,
-  catalogue: Catalogue,
-  options: ResolveOptions & PacerOptions = {},
-): Promise<Resolution> {
-  return createPacer(options).run(resolving(request, catalogue, options));
-}
-
-/** The same as work, for a pacer that has more to do. */
+/** The same as work, so that it need not be done at once. */
 export function* resolving(
   request: ResolveRequest,
   catalogue: Catalogue,
-  { stepLimit = STEP_LIMIT }: ResolveOptions = {},
+  { stepLimit = STEP_LIMIT, margins = createMargins() }: ResolveOptions = {},
 ): Work<Resolution> {
-  const problem = yield* createProblem(request, catalogue);
+  const problem = yield* createProblem(request, catalogue, margins);
   const result = yield* solveWithWishes(problem, stepLimit);
   switch (result.kind) {
     case 'model':
@@ -54,7 +48,7 @@ export function* resolving(
     case 'none': {
       const { facts, found } = result;
       const limit = Math.min(stepLimit, EXPLAIN_STEP_LIMIT);
-      const attempt = (other: ResolveRequest) => attemptPlan(other, catalogue, limit);
+      const attempt = (other: ResolveRequest) => attemptPlan(other, catalogue, margins, limit);
       const explanation = yield* explain({ problem, request, catalogue, facts, found }, { stepLimit: limit, attempt });
       return { outcome: 'unsatisfiable', explanation };
     }
@@ -81,8 +75,13 @@ function* solveWithWishes(problem: Problem, stepLimit: number): Work<SearchResul
   return result;
 }
 
-function* attemptPlan(request: ResolveRequest, catalogue: Catalogue, stepLimit: number): Work<InstallPlan | undefined> {
-  const problem = yield* createProblem(request, catalogue);
+function* attemptPlan(
+  request: ResolveRequest,
+  catalogue: Catalogue,
+  margins: Margins,
+  stepLimit: number,
+): Work<InstallPlan | undefined> {
+  const problem = yield* createProblem(request, catalogue, margins);
   const result = yield* solveWithWishes(problem, stepLimit);
   return result.kind === 'model' ? createPlan(result.chosen, problem, request, catalogue) : undefined;
 }

@@ -69,18 +69,22 @@ export function platformMismatch(
   );
   const [only] = differing;
   const values = new Set(platforms.map(([, platform]) => (only === undefined ? undefined : platform[only])));
+  const known = PLATFORM_KEYS.flatMap((key) => gateway[key] ?? []).join('-');
+  const runs = compatibleArchs.length > 0 ? ` (and runs ${list(compatibleArchs)})` : '';
   if (differing.length === 1 && only !== undefined && values.size === 1) {
-    const also = only === 'arch' && compatibleArchs.length > 0 ? ` (and runs ${list(compatibleArchs)})` : '';
-    const has = gateway[only] === undefined ? `names no ${only}` : `has ${gateway[only]}${also}`;
     const [value] = values;
     const more = platforms.some(([, platform]) => Object.keys(platform).length > 1)
       ? ` (built for ${list(names)})`
       : '';
-    return { needs: `${several ? 'need' : 'needs'} ${only} ${value}${more}`, has };
+    const has = gateway[only] === undefined ? `names no ${only}` : `has ${gateway[only]}`;
+    return {
+      needs: `${several ? 'need' : 'needs'} ${only} ${value}${more}`,
+      has: `${known === '' ? 'the gateway' : `gateway class ${known}`} ${has}${only === 'arch' ? runs : ''}`,
+    };
   }
   return {
     needs: `${several ? 'are' : 'is'} built only for ${list(names)}`,
-    has: `is ${platformKey(gateway)}${compatibleArchs.length > 0 ? ` (and runs ${list(compatibleArchs)})` : ''}`,
+    has: known === '' ? 'the gateway names no platform' : `the gateway class is ${known}${runs}`,
   };
 }
 

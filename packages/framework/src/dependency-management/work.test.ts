@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { updatingCatalogue } from './catalogue.ts';
 import { randomRepository, request } from './generate.ts';
-import { createCatalogue, resolve, resolveCooperatively, resolving } from './mod.ts';
+import { bringsIn, createCatalogue, dependentsOf, resolve, resolving } from './mod.ts';
 import { createPacer, STEPS_PER_PIECE, type Work } from './work.ts';
 
 /** The largest number of steps between two pauses, and how many pauses there were. */
@@ -38,6 +38,21 @@ describe('resolving pauses after small pieces, whatever it finds', () => {
   }
 });
 
+test('the graph is read in small pieces', () => {
+  for (const shape of shapes) {
+    const catalogue = createCatalogue(randomRepository(shape), 1);
+    for (const work of [
+      dependentsOf(catalogue, `c${shape.components - 1}`, { transitive: true }),
+      bringsIn(catalogue, 'c0', '1.0.0'),
+    ]) {
+      const { largest, pauses } = piecesOf(work);
+      // Whoever needs one thing is gone through at once.
+      assert.ok(largest <= 4 * STEPS_PER_PIECE, `${largest} steps without a pause`);
+      assert.ok(pauses >= shape.components);
+    }
+  }
+});
+
 /** A clock that goes on by a millisecond with each look, and turns that are counted. */
 function fakeTime() {
   const time = { now: 0, turns: 0 };
@@ -51,12 +66,12 @@ function fakeTime() {
   };
 }
 
-test('the cooperative answer is the same, and gives way again and again', async () => {
+test('the answer found in slices is the same, and gives way again and again', async () => {
   for (const shape of shapes.slice(0, 2)) {
     const catalogue = createCatalogue(randomRepository(shape), 1);
     const asked = request(['c0', 'c1', 'c2']);
     const { time, ...fake } = fakeTime();
-    const resolution = await resolveCooperatively(asked, catalogue, { ...fake, sliceMs: 5 });
+    const resolution = await createPacer({ ...fake, sliceMs: 5 }).run(resolving(asked, catalogue));
     assert.deepEqual(resolution, resolve(asked, catalogue));
     const { pauses } = piecesOf(resolving(asked, catalogue));
     assert.ok(time.turns >= pauses / 6, `${time.turns} turns for ${pauses} pauses`);

@@ -32,7 +32,7 @@ export interface Pacer {
 
 /** Works on everything it was given by turns, one slice in each turn of the event loop, however much there is. */
 export function createPacer(options: PacerOptions = {}): Pacer {
-  const { sliceMs = 5, now = () => performance.now(), yieldTurn = nextTurn } = options;
+  const { sliceMs = 2, now = () => performance.now(), yieldTurn = nextTurn } = options;
   /** Each does a slice and says whether it is at its end. */
   const waiting: (() => boolean)[] = [];
   let running = false;

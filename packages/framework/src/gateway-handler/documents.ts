@@ -1,29 +1,35 @@
 /** The task document that pull and push share: DDI's deploymentBase. Pure. */
 import {
   CHUNK_METADATA,
+  isOlderVersion,
   LEONORE_PART,
+  sha256Schema,
   type DdiCancel,
   type DdiDeployment,
+  type DeltaOffer,
   type GatewayId,
+  type Sha256,
   type TaskId,
   type Tenant,
 } from '@leonore/protocol';
 import type { TaskDelivery, TaskHistory } from './contract.ts';
 
-export function packageFileName(delivery: Pick<TaskDelivery, 'package'>): string {
-  const { id, encoding } = delivery.package.summary;
-  return `${id}.tar.${encoding === 'gzip' ? 'gz' : 'zst'}`;
+/** Where a gateway downloads: the tenant in upper case, as Zephyr looks for `/DEFAULT/controller/v1`. The module's id is the task's. */
+function fileUrl(baseUrl: string, tenant: Tenant, gateway: GatewayId, task: TaskId, fileName: string): string {
+  const base = `${baseUrl}/${tenant.toUpperCase()}/controller/v1/${encodeURIComponent(gateway)}`;
+  return `${base}/softwaremodules/${task}/artifacts/${encodeURIComponent(fileName)}`;
 }
 
-/** Where a gateway downloads: the tenant in upper case, as Zephyr looks for `/DEFAULT/controller/v1`. The module's id is the task's. */
-export function packageUrl(
-  baseUrl: string,
-  tenant: Tenant,
-  gateway: GatewayId,
-  delivery: Pick<TaskDelivery, 'task' | 'package'>,
-): string {
-  const base = `${baseUrl}/${tenant.toUpperCase()}/controller/v1/${encodeURIComponent(gateway)}`;
-  return `${base}/softwaremodules/${delivery.task}/artifacts/${encodeURIComponent(packageFileName(delivery))}`;
+const DELTA_SUFFIX = '.delta.zst';
+
+function deltaFileName(sha256: Sha256): string {
+  return `${sha256}${DELTA_SUFFIX}`;
+}
+
+/** The digest of the delta whose file has this name; undefined when it is no delta's. */
+export function deltaOfFileName(fileName: string): Sha256 | undefined {
+  if (!fileName.endsWith(DELTA_SUFFIX)) return undefined;
+  return sha256Schema.safeParse(fileName.slice(0, -DELTA_SUFFIX.length)).data;
 }
 
 export function deploymentDocument(
@@ -33,21 +39,20 @@ export function deploymentDocument(
   delivery: TaskDelivery,
   history?: TaskHistory,
 ): DdiDeployment {
-  const { summary, manifest } = delivery.package;
-  const url = packageUrl(baseUrl, tenant, gateway, delivery);
+  const { summary } = delivery.package;
+  const urlOf = (fileName: string) => fileUrl(baseUrl, tenant, gateway, delivery.task, fileName);
+  const url = urlOf(summary.fileName);
+  const deltas = delivery.deltas.map((delta): DeltaOffer => ({ ...delta, href: urlOf(deltaFileName(delta.sha256)) }));
   return {
     id: String(delivery.task),
     deployment: {
-      download: 'forced',
-      update: 'forced',
+      ...delivery.handling,
       chunks: [
         {
-          part: LEONORE_PART,
-          version: summary.id,
-          name: manifest.components.map(({ name, version }) => `${name} ${version}`).join(', ') || 'removal',
+          ...moduleOf(delivery.package),
           artifacts: [
             {
-              filename: packageFileName(delivery),
+              filename: delivery.package.summary.fileName,
               hashes: delivery.hashes,
               size: summary.size,
               _links: { 'download-http': { href: url }, 'md5sum-http': { href: `${url}.MD5SUM` } },
@@ -56,11 +61,14 @@ export function deploymentDocument(
           metadata: [
             { key: CHUNK_METADATA.packageId, value: summary.id },
             { key: CHUNK_METADATA.gatewayClass, value: summary.gatewayClass },
+            { key: CHUNK_METADATA.gateway, value: gateway },
             { key: CHUNK_METADATA.sequence, value: String(delivery.task) },
             { key: CHUNK_METADATA.expires, value: String(delivery.expiresAt) },
-            { key: CHUNK_METADATA.encoding, value: summary.encoding },
+            ...(summary.encoding === undefined ? [] : [{ key: CHUNK_METADATA.encoding, value: summary.encoding }]),
             { key: CHUNK_METADATA.headerSha256, value: summary.sha256 },
             { key: CHUNK_METADATA.headerSize, value: String(summary.headerSize) },
+            ...(deltas.length === 0 ? [] : [{ key: CHUNK_METADATA.deltas, value: JSON.stringify(deltas) }]),
+            ...downgradeOf(delivery.package),
           ],
         },
       ],
@@ -69,6 +77,22 @@ export function deploymentDocument(
       ? { actionHistory: { status: history.status, messages: [...history.messages] } }
       : {}),
   };
+}
+
+/** What goes down is meant to: the operator's ranges say so. A gateway takes an older version only with this. */
+function downgradeOf({ manifest }: TaskDelivery['package']): { key: string; value: string }[] {
+  const names = manifest.components
+    .filter(({ version, replaces }) => replaces !== undefined && isOlderVersion(version, replaces))
+    .map(({ name }) => name);
+  return names.length === 0 ? [] : [{ key: CHUNK_METADATA.downgrade, value: JSON.stringify(names) }];
+}
+
+/** An image is the module that its maker knows; anything else is LEONORE's. */
+function moduleOf({ summary, manifest }: TaskDelivery['package']): { part: string; version: string; name: string } {
+  const [image] = manifest.components;
+  if (manifest.part !== undefined && image) return { part: manifest.part, version: image.version, name: image.name };
+  const name = manifest.components.map((component) => `${component.name} ${component.version}`).join(', ');
+  return { part: LEONORE_PART, version: summary.id, name: name || 'removal' };
 }
 
 export function cancelDocument(task: TaskId): DdiCancel {

@@ -21,6 +21,8 @@ export interface Enrolment {
   listTokens(tenant: Tenant): Promise<readonly EnrolmentToken[]>;
   /** @throws token.unknown */
   revokeToken(tenant: Tenant, id: string): Promise<void>;
+  /** The tenant that the request's token is for, or that knows the gateway with its secret. @throws token.invalid */
+  tenantOf(tenants: readonly Tenant[], request: EnrolRequest): Promise<Tenant>;
   /** The same request again is answered with success. @throws token.invalid, gateway.taken, request.invalid */
   enrol(tenant: Tenant, request: EnrolRequest): Promise<GatewayRecord>;
   /** Makes a gateway known before it comes. @throws gateway.taken */
@@ -69,6 +71,22 @@ export function createEnrolment(deps: {
         );
     },
 
+    async tenantOf(tenants, request) {
+      const [only] = tenants;
+      if (only !== undefined && tenants.length === 1) return only;
+      const tokenHash = hashToken(request.token);
+      for (const tenant of tenants) {
+        const tokens = await repositories.read.gateways.listTokens(tenant);
+        if (tokens.some((token) => sameToken(token.tokenHash, tokenHash))) return tenant;
+      }
+      const secretHash = hashToken(request.secret);
+      for (const tenant of tenants) {
+        const known = await repositories.read.gateways.find(tenant, request.id as GatewayId);
+        if (known?.tokenHash && sameToken(known.tokenHash, secretHash)) return tenant;
+      }
+      throw tokenInvalid();
+    },
+
     async enrol(tenant, request) {
       const parsedId = ownGatewayIdSchema.safeParse(request.id);
       if (!parsedId.success) throw new LeonoreError('request.invalid', `id: ${parsedId.error.issues[0]?.message}`);
@@ -84,12 +102,7 @@ export function createEnrolment(deps: {
         // A gateway whose answer got lost asks again with the same secret; its token may be used up by then.
         if (known) return { record: alreadyEnrolled(known, fresh), made: false };
         const token = await tx.gateways.redeemToken(tenant, hashToken(request.token), now());
-        if (!token) {
-          throw new LeonoreError(
-            'token.invalid',
-            'this enrolment token is unknown, used up or expired; make another with leonore gateway token create',
-          );
-        }
+        if (!token) throw tokenInvalid();
         const enrolled = { ...fresh, labels: token.labels };
         // Thrown, so that the use of the token is given back: another node was quicker.
         if (!(await tx.gateways.insert(tenant, enrolled))) throw taken(id);
@@ -124,6 +137,13 @@ export function createEnrolment(deps: {
 function alreadyEnrolled(known: GatewayRecord, { tokenHash }: GatewayRecord): GatewayRecord {
   if (known.tokenHash && tokenHash && sameToken(known.tokenHash, tokenHash)) return known;
   throw taken(known.id);
+}
+
+function tokenInvalid(): LeonoreError {
+  return new LeonoreError(
+    'token.invalid',
+    'this enrolment token is unknown, used up or expired; make another with leonore gateway token create',
+  );
 }
 
 function taken(id: string): LeonoreError {

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { DEFAULT_TENANT, gatewayIdSchema, isLeonoreError, type ErrorCode } from '@leonore/protocol';
+import { DEFAULT_TENANT, gatewayIdSchema, isLeonoreError, parseSelector, type ErrorCode } from '@leonore/protocol';
 import { openSqliteRepositories, type Repositories } from '../repositories/mod.ts';
 import { createGatewayManagement, type GatewayManagement } from './mod.ts';
 
@@ -94,6 +94,57 @@ describe('a profile', () => {
     const { profile } = await gateways.get(TENANT, id);
     assert.deepEqual([profile.os, profile.arch, profile.labels], [undefined, 'x64', {}]);
     assert.equal(({} as { os?: string }).os, undefined);
+  });
+  it('takes a patch for the state it was made from only, and each once; what it misses it asks for', async () => {
+    const id = await known('patched');
+    const profile = async () => (await gateways.get(TENANT, id)).profile;
+    const patch = (body: object) => gateways.putProfile(TENANT, id, body, 'merge');
+    // Nothing is known yet.
+    await assert.rejects(patch({ base: 'a', revision: 'b', os: 'x' }), withCode('profile.base'));
+    await gateways.putProfile(TENANT, id, { os: 'linux', revision: 'a', labels: { x: '1' } }, 'replace');
+    await patch({ base: 'a', revision: 'b', arch: 'arm64' });
+    // It comes twice, and something else was written in between.
+    await gateways.putAttributes(TENANT, id, { mode: 'merge', data: { made: 'by DDI' } });
+    await patch({ base: 'a', revision: 'b', arch: 'arm64', attributes: null });
+    assert.deepEqual((await profile()).attributes, { made: 'by DDI' });
+    const { revision, arch, os } = await profile();
+    assert.deepEqual([revision, arch, os], ['b', 'arm64', 'linux']);
+    assert.ok(!JSON.stringify(await profile()).includes('base'));
+    // Without a base it is merged as ever.
+    await patch({ hostname: 'h' });
+    assert.equal((await profile()).hostname, 'h');
+    await assert.rejects(patch({ base: 'a', revision: 'c', os: 'x' }), withCode('profile.base'));
+    const after = await profile();
+    assert.deepEqual([after.revision, after.os, after.hostname], [undefined, 'linux', 'h']);
+    await gateways.putProfile(TENANT, id, { os: 'linux', revision: 'd' }, 'replace');
+    assert.equal((await profile()).revision, 'd');
+  });
+  it('has facts that can be selected by, and nothing else can say them', async () => {
+    const id = await known('factual');
+    const body = {
+      board: 'Raspberry Pi 4 Model B',
+      distribution: { id: 'debian', version: '12' },
+      network: { interfaces: [], subnet: '10.0.0.0/8' },
+      attributes: { 'fact/line': 'forged', 'app/svm': '9.9.9' },
+      facts: { line: 7, on: true, note: 'two words' },
+    };
+    await gateways.putProfile(TENANT, id, body, 'replace');
+    const found = async (text: string) =>
+      (await gateways.list(TENANT, { limit: 10, selector: parseSelector(text) })).items.map((one) => one.id as string);
+    for (const text of [
+      'fact/line=7',
+      'fact/on=true',
+      'fact/note',
+      'board=raspberry-pi-4-model-b',
+      'distribution=debian,distribution-version=12',
+      'subnet=10.0.0.0/8',
+    ])
+      assert.deepEqual(await found(text), ['factual'], text);
+    for (const text of ['fact/line=forged', 'app/svm', 'fact/none']) assert.deepEqual(await found(text), [], text);
+    await gateways.putProfile(TENANT, id, { facts: { line: null } }, 'merge');
+    assert.deepEqual(await found('fact/line'), []);
+    const many = Object.fromEntries(Array.from({ length: 101 }, (_, i) => [`k${i}`, i]));
+    await assert.rejects(gateways.putProfile(TENANT, id, { facts: many }, 'merge'), withCode('request.invalid'));
   });
   it('keeps what others change while attributes come in', async () => {
     const id = await known('busy');

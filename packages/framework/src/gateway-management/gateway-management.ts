@@ -3,7 +3,9 @@ import {
   labelsSchema,
   LeonoreError,
   mergePatch,
+  type DdiActivateAutoConfirm,
   type DdiConfigData,
+  type DdiInstalled,
   type GatewayId,
   type GatewayProfile,
   type InstalledComponent,
@@ -11,16 +13,18 @@ import {
   type Selector,
   type Tenant,
 } from '@leonore/protocol';
-import type { GatewayRecord, PageQuery, Repositories } from '../repositories/mod.ts';
+import type { GatewayRecord, PageQuery, Repositories, RepositorySet } from '../repositories/mod.ts';
+import { withAttributes } from './attribute-facts.ts';
 import { changedAttributes } from './attributes.ts';
 import { createEnrolment, type Enrolment } from './enrolment.ts';
 import { createLiveness } from './liveness.ts';
 import { checkLabels, checkProfile } from './profile-limits.ts';
+import { type Patched, patchProfile } from './profile-patch.ts';
 import { hashToken, sameToken } from './tokens.ts';
 
 export interface GatewayManagementOptions {
-  /** A secret with which any gateway may come in by plug and play (DDI's GatewayToken); absent = not allowed. */
-  readonly gatewayToken?: string | undefined;
+  /** For each tenant a secret with which any gateway may come in by plug and play (DDI's GatewayToken); none = not allowed. */
+  readonly gatewayTokens?: ReadonlyMap<Tenant, string> | undefined;
   readonly livenessFlushIntervalMs: number;
 }
 
@@ -38,17 +42,22 @@ export interface GatewayManagement extends Omit<Enrolment, 'plugAndPlay'>, Async
 
   /** Checks a gateway's own token. @throws auth.wrong */
   authenticate(tenant: Tenant, id: GatewayId, token: string): Promise<void>;
-  /** DDI's GatewayToken: may act as any gateway; an unknown one is registered. @throws auth.wrong */
-  authenticateAny(tenant: Tenant, id: GatewayId, gatewayToken: string): Promise<void>;
+  /** DDI's GatewayToken: may act as any gateway of the tenant; with `register` an unknown one is made known. @throws auth.wrong */
+  authenticateAny(tenant: Tenant, id: GatewayId, gatewayToken: string, register: boolean): Promise<void>;
 
   seen(tenant: Tenant, id: GatewayId): void;
   /** @throws gateway.unknown */
   get(tenant: Tenant, id: GatewayId): Promise<GatewayRecord>;
   list(tenant: Tenant, query: PageQuery & { selector?: Selector | undefined }): Promise<Page<GatewayRecord>>;
-  /** Profile whole, or as a merge patch. @throws request.invalid, quota.exceeded, gateway.unknown */
+  /** Profile whole, or as a merge patch. @throws request.invalid, quota.exceeded, gateway.unknown, profile.base */
   putProfile(tenant: Tenant, id: GatewayId, body: unknown, mode: 'replace' | 'merge'): Promise<void>;
   /** DDI's configData. @throws request.invalid, quota.exceeded, gateway.unknown */
   putAttributes(tenant: Tenant, id: GatewayId, change: DdiConfigData): Promise<void>;
+  /** DDI's installedBase: the gateway says that it runs this. `recorded`: that was not known. @throws artifact.unknown, gateway.unknown */
+  putInstalled(tenant: Tenant, id: GatewayId, installed: DdiInstalled): Promise<{ recorded: boolean }>;
+  /** From now on it is not asked for its confirmation. @throws gateway.confirms, gateway.unknown */
+  activateAutoConfirm(tenant: Tenant, id: GatewayId, by: DdiActivateAutoConfirm): Promise<void>;
+  deactivateAutoConfirm(tenant: Tenant, id: GatewayId): Promise<void>;
   /** Labels as a merge patch. */
   patchLabels(tenant: Tenant, id: GatewayId, patch: Readonly<Record<string, string | null>>): Promise<GatewayRecord>;
   connected(tenant: Tenant, id: GatewayId, node: string): Promise<void>;
@@ -62,7 +71,9 @@ export function createGatewayManagement(
 ): GatewayManagement {
   const { repositories, now } = deps;
   const listeners: ((change: GatewayChange) => void)[] = [];
-  const gatewayTokenHash = options.gatewayToken === undefined ? undefined : hashToken(options.gatewayToken);
+  const gatewayTokenHashes = new Map(
+    [...(options.gatewayTokens ?? [])].map(([tenant, token]) => [tenant, hashToken(token)]),
+  );
   const liveness = createLiveness(deps, { flushIntervalMs: options.livenessFlushIntervalMs });
 
   const { plugAndPlay, ...enrolment } = createEnrolment({
@@ -84,20 +95,33 @@ export function createGatewayManagement(
   async function changeProfile(
     tenant: Tenant,
     id: GatewayId,
-    change: (profile: GatewayProfile) => unknown,
+    change: (profile: GatewayProfile) => Patched,
+    also?: (tx: RepositorySet) => Promise<void>,
   ): Promise<void> {
-    const installedChanged = await repositories.write(async (tx) => {
+    const { outcome, installedChanged } = await repositories.write(async (tx) => {
       const record = await tx.gateways.find(tenant, id);
       if (!record) throw unknown(id);
-      const parsed = gatewayProfileSchema.safeParse(change(record.profile));
+      const patched = change(record.profile);
+      if (patched.outcome === 'known') return { outcome: 'known', installedChanged: false } as const;
+      if (patched.outcome === 'refused') {
+        // Without a revision it is asked for with the next poll: over MQTT a refusal is not heard.
+        const { revision, ...rest } = record.profile;
+        if (revision !== undefined) await tx.gateways.setProfile(tenant, id, rest);
+        return { outcome: 'refused', installedChanged: false } as const;
+      }
+      const parsed = gatewayProfileSchema.safeParse(patched.profile);
       if (!parsed.success)
         throw new LeonoreError('request.invalid', `the profile is not valid: ${firstIssue(parsed.error)}`);
       const profile: GatewayProfile = { ...checkProfile(parsed.data), reportedAt: now() };
       await tx.gateways.setProfile(tenant, id, profile);
-      return installedKey(record.profile.installed) !== installedKey(profile.installed);
+      await also?.(tx);
+      const installedChanged = installedKey(record.profile.installed) !== installedKey(profile.installed);
+      return { outcome: 'merged', installedChanged } as const;
     });
     liveness.seen(tenant, id);
-    changed({ tenant, id, kind: 'profile', installedChanged });
+    if (outcome === 'refused')
+      throw new LeonoreError('profile.base', `another profile of ${id} is known here; send it whole`);
+    if (outcome === 'merged') changed({ tenant, id, kind: 'profile', installedChanged });
   }
 
   function withLastSeen(tenant: Tenant, record: GatewayRecord): GatewayRecord {
@@ -105,8 +129,9 @@ export function createGatewayManagement(
     return lastSeenAt === undefined ? record : { ...record, lastSeenAt };
   }
 
-  function isGatewayToken(token: string): boolean {
-    return gatewayTokenHash !== undefined && sameToken(gatewayTokenHash, hashToken(token));
+  function isGatewayToken(tenant: Tenant, token: string): boolean {
+    const hash = gatewayTokenHashes.get(tenant);
+    return hash !== undefined && sameToken(hash, hashToken(token));
   }
 
   return {
@@ -120,9 +145,10 @@ export function createGatewayManagement(
         throw new LeonoreError('auth.wrong', 'this token is not the one of that gateway');
       }
     },
-    async authenticateAny(tenant, id, gatewayToken) {
-      if (!isGatewayToken(gatewayToken)) throw new LeonoreError('auth.wrong', 'this gateway token is not valid');
-      await plugAndPlay(tenant, id);
+    async authenticateAny(tenant, id, gatewayToken, register) {
+      if (!isGatewayToken(tenant, gatewayToken))
+        throw new LeonoreError('auth.wrong', 'this gateway token is not valid');
+      if (register) await plugAndPlay(tenant, id);
     },
 
     seen: liveness.seen,
@@ -133,12 +159,43 @@ export function createGatewayManagement(
     },
 
     putProfile: (tenant, id, body, mode) =>
-      changeProfile(tenant, id, (profile) => (mode === 'merge' ? merged(profile, body) : body)),
+      changeProfile(tenant, id, (profile) =>
+        mode === 'merge' ? patchProfile(profile, body) : { outcome: 'merged', profile: body },
+      ),
     putAttributes: (tenant, id, change) =>
-      changeProfile(tenant, id, (profile) => ({
-        ...profile,
-        attributes: changedAttributes(profile.attributes, change),
-      })),
+      changeProfile(
+        tenant,
+        id,
+        (profile) => ({
+          outcome: 'merged',
+          profile: withAttributes(profile, changedAttributes(profile.attributes, change)),
+        }),
+        (tx) => tx.gateways.setAttributesKnown(tenant, id, true),
+      ),
+    async putInstalled(tenant, id, { name, version }) {
+      const [artifact] = await repositories.read.artifacts.builds(tenant, name, version);
+      if (!artifact) throw new LeonoreError('artifact.unknown', `there is no artifact ${name} ${version} here`);
+      const told = { name: artifact.manifest.name, version, requested: true };
+      let recorded = false;
+      await changeProfile(tenant, id, (profile) => {
+        const { installed = [] } = profile;
+        recorded = !installed.some((one) => one.name === name && one.version === version);
+        if (!recorded) return { outcome: 'known' };
+        const others = installed.filter((one) => one.name !== name);
+        return { outcome: 'merged', profile: { ...profile, installed: [...others, told] } };
+      });
+      return { recorded };
+    },
+    async activateAutoConfirm(tenant, id, { initiator, remark }) {
+      await get(tenant, id);
+      const autoConfirm = { initiator, remark, activatedAt: now() };
+      if (!(await repositories.write((tx) => tx.gateways.setAutoConfirm(tenant, id, autoConfirm))))
+        throw new LeonoreError('gateway.confirms', `gateway ${id} confirms by itself already`);
+    },
+    async deactivateAutoConfirm(tenant, id) {
+      await get(tenant, id);
+      await repositories.write((tx) => tx.gateways.setAutoConfirm(tenant, id, undefined));
+    },
     async patchLabels(tenant, id, patch) {
       const record = await repositories.write(async (tx) => {
         const found = await tx.gateways.find(tenant, id);
@@ -172,17 +229,6 @@ export function createGatewayManagement(
 
 function unknown(id: GatewayId): LeonoreError {
   return new LeonoreError('gateway.unknown', `there is no gateway ${id}; leonore gateway list shows who there is`);
-}
-
-function merged(profile: GatewayProfile, patch: unknown): unknown {
-  try {
-    return mergePatch(profile, patch);
-  } catch (error) {
-    // The stack ended before the patch did.
-    if (error instanceof RangeError)
-      throw new LeonoreError('request.invalid', 'the profile is nested too deeply to be one');
-    throw error;
-  }
 }
 
 function firstIssue(error: { issues: readonly { path: readonly PropertyKey[]; message: string }[] }): string {

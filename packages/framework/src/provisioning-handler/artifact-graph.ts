@@ -7,7 +7,7 @@ import {
   type Tenant,
 } from '@leonore/protocol';
 import semver from 'semver';
-import { bringsIn, type Catalogue, dependentsOf } from '../dependency-management/mod.ts';
+import { bringsIn, type Catalogue, createPacer, dependentsOf } from '../dependency-management/mod.ts';
 import type { Repositories } from '../repositories/mod.ts';
 import type { Planner } from './planner.ts';
 
@@ -30,6 +30,7 @@ export function createArtifactGraph(deps: {
   planner: Pick<Planner, 'catalogue'>;
 }): ArtifactGraph {
   const { repositories, planner } = deps;
+  const pacer = createPacer();
 
   async function runningRollouts(tenant: Tenant, asks: (range: string) => boolean, name: ArtifactName) {
     const running = await repositories.read.rollouts.inStates(['running']);
@@ -58,7 +59,7 @@ export function createArtifactGraph(deps: {
         repositories.read.gateways.gatewaysRunning(tenant, name, byCount, MAX_EXAMPLES),
         runningRollouts(tenant, asks, name),
       ]);
-      const dependents = dependentsOf(catalogue, name, { range, transitive });
+      const dependents = await pacer.run(dependentsOf(catalogue, name, { range, transitive }));
       return {
         name,
         ...(range === undefined ? {} : { range }),
@@ -74,7 +75,7 @@ export function createArtifactGraph(deps: {
     },
     async needs(tenant, name, version) {
       const catalogue = await planner.catalogue(tenant);
-      const found = bringsIn(catalogue, name, version);
+      const found = await pacer.run(bringsIn(catalogue, name, version));
       if (!found) throw unknown(catalogue, name, version);
       return found;
     },

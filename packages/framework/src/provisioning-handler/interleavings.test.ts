@@ -103,7 +103,7 @@ async function perform(bench: Rig, todo: Action): Promise<void> {
       const task = await taskOf(todo.gateway, todo.back);
       if (task === undefined) return;
       if (todo.kind === 'deliver') await tasks.deliver(TENANT, todo.gateway, task, todo.by);
-      else if (todo.kind === 'download') await tasks.download(TENANT, todo.gateway, task, true);
+      else if (todo.kind === 'download') await tasks.download(TENANT, todo.gateway, task, () => true);
       else {
         const status = { execution: todo.execution, result: { finished: todo.finished } };
         if (todo.kind === 'feedback')

@@ -1,10 +1,11 @@
 /**
  * One plan and one package for each gateway class: gateways with the same platform, capabilities, installed set and
- * wanted set share them, however many they are.
+ * wanted set share them, however many they are, unless some have too little memory or disk for what the others get.
  */
 import {
   isLeonoreError,
   platformSchema,
+  type Artifact,
   type Explanation,
   type GatewayProfile,
   type PackageId,
@@ -14,15 +15,19 @@ import {
 import {
   createAnswers,
   createPacer,
+  createSlicingSolver,
+  fittingBuilds,
   gatewayClassKey,
   updatingCatalogue,
+  weightOf,
   type Answer,
-  type Answers,
   type AnswersOptions,
   type Catalogue,
   type ResolveRequest,
+  type Runs,
+  type Solver,
 } from '../dependency-management/mod.ts';
-import type { PackageBuilder } from '../package-builder/mod.ts';
+import { packageFormatsOf, type PackageBuilder } from '../package-builder/mod.ts';
 import type { ArtifactRepository, GatewayRecord, PackageRecord } from '../repositories/mod.ts';
 import { wantedApplications, type RolloutChange } from './wanted.ts';
 
@@ -34,30 +39,40 @@ export type ClassPlan =
 
 export interface Planner {
   plan(tenant: Tenant, gateway: GatewayRecord, change: RolloutChange): Promise<ClassPlan>;
-  /** The answer without building anything. */
+  /** The answer without building anything, in the gateway's own figures. */
   resolve(tenant: Tenant, gateway: GatewayRecord, change: RolloutChange): Promise<Resolution>;
+  /** The answer for the gateway and for others of its class, as far as it holds. */
+  resolveClass(tenant: Tenant, gateway: GatewayRecord, change: RolloutChange): Promise<Answer>;
   /** Every published build as it is now. */
   catalogue(tenant: Tenant): Promise<Catalogue>;
-  /** What a plan depends on: as long as it stays the same, so does the gateway's plan. */
+  /** What a plan depends on beside the catalogue and how much memory and disk the gateway has. */
   classKey(gateway: GatewayRecord, change: RolloutChange): string;
-  /** False when a component of the package was withdrawn since. */
-  stillOffered(tenant: Tenant, record: PackageRecord): Promise<boolean>;
+  /** False when a component of the package was withdrawn since, or the gateway has no room for it any more. */
+  stillGood(tenant: Tenant, gateway: GatewayRecord, record: PackageRecord): Promise<boolean>;
+  /** Packages of plans that were given are not there any more: asked again, they are made again. */
+  forgetPackages(): void;
 }
+
+/** A catalogue is read again at once when something was published meanwhile, but not for ever. */
+const MOST_READINGS = 3;
 
 export function createPlanner(
   deps: {
     repositories: { readonly read: { readonly artifacts: Pick<ArtifactRepository, 'all' | 'revision'> } };
     builder: Pick<PackageBuilder, 'build'>;
+    /** Absent: this thread, a slice at a time. */
+    solver?: Solver;
   },
   options: { keptPlans: number } & Pick<AnswersOptions, 'onSolve'>,
 ): Planner {
   const { repositories, builder } = deps;
   // One for all that is long, so that together it takes no longer turns than one of them.
   const pacer = createPacer();
-  const answers: Answers = createAnswers({ ...options, keep: options.keptPlans, pacer });
-  const catalogues = new Map<Tenant, { revision: number; catalogue: Promise<Loaded> }>();
-  /** Good for as long as the answer it was made of. */
-  const plans = new Map<string, { readonly answer: Answer; readonly plan: Promise<ClassPlan> }>();
+  const solver = deps.solver ?? createSlicingSolver(pacer);
+  const answers = createAnswers({ ...options, keep: options.keptPlans, solver });
+  const catalogues = new Map<Tenant, { revision: number; loaded: Promise<Loaded> }>();
+  /** By formats; good for as long as the answer they were made of. */
+  let plans = new WeakMap<Answer, Map<string, Promise<ClassPlan>>>();
 
   interface Loaded {
     readonly catalogue: Catalogue;
@@ -75,19 +90,34 @@ export function createPlanner(
     return read;
   }
 
-  async function load(tenant: Tenant): Promise<Loaded & { revision: number }> {
+  async function load(tenant: Tenant): Promise<Loaded> {
     const revision = await readRevision(tenant);
     const known = catalogues.get(tenant);
-    if (known?.revision === revision) return { ...(await known.catalogue), revision };
-    const catalogue = read(tenant, revision, known?.catalogue);
-    catalogues.set(tenant, { revision, catalogue });
-    catalogue.catch(() => catalogues.get(tenant)?.catalogue === catalogue && catalogues.delete(tenant));
-    return { ...(await catalogue), revision };
+    if (known?.revision === revision) return known.loaded;
+    const loading = { revision, loaded: read(tenant, revision, known?.loaded) };
+    catalogues.set(tenant, loading);
+    try {
+      const loaded = await loading.loaded;
+      loading.revision = loaded.catalogue.revision;
+      return loaded;
+    } catch (error) {
+      if (catalogues.get(tenant) === loading) catalogues.delete(tenant);
+      throw error;
+    }
   }
 
-  async function read(tenant: Tenant, revision: number, last: Promise<Loaded> | undefined): Promise<Loaded> {
+  async function read(tenant: Tenant, asked: number, last: Promise<Loaded> | undefined): Promise<Loaded> {
     const before = await last?.catch(() => undefined);
-    const artifacts = await repositories.read.artifacts.all(tenant);
+    const { artifacts: stored } = repositories.read;
+    // It is read in pages: what is published between two of them may need what the first would have shown.
+    let revision = asked;
+    let artifacts = await stored.all(tenant);
+    for (let readings = 1; readings < MOST_READINGS; readings++) {
+      const now = await stored.revision(tenant);
+      if (now === revision) break;
+      revision = now;
+      artifacts = await stored.all(tenant);
+    }
     const withdrawn = artifacts.filter((artifact) => artifact.withdrawnAt !== undefined);
     return {
       catalogue: await pacer.run(updatingCatalogue(before?.catalogue, artifacts, revision)),
@@ -111,9 +141,10 @@ export function createPlanner(
     try {
       const { summary } = await builder.build(tenant, {
         platform: request.platform,
-        encodings: gateway.profile.encodings,
+        formats: packageFormatsOf(gateway),
         plan,
         artifact: (step) => catalogue.find(step),
+        replaced: ({ name, from }) => installedBuild(catalogue, name, from, request),
       });
       return { kind: 'package', classKey, package: summary.id };
     } catch (error) {
@@ -123,41 +154,78 @@ export function createPlanner(
     }
   }
 
-  const withEncodings = (requestKey: string, { profile }: GatewayRecord) =>
-    `${requestKey}/${profile.encodings.join('+')}`;
+  async function find(tenant: Tenant, request: ResolveRequest): Promise<{ answer: Answer; catalogue: Catalogue }> {
+    const { catalogue } = await load(tenant);
+    return { answer: await answers.find(tenant, gatewayClassKey(request), request, catalogue), catalogue };
+  }
 
   return {
     async plan(tenant, gateway, change) {
       const request = resolveRequest(gateway, change);
-      const requestKey = gatewayClassKey(request);
-      const classKey = withEncodings(requestKey, gateway);
-      const { catalogue } = await load(tenant);
-      const answer = await answers.find(`${tenant}/${requestKey}`, request, catalogue);
-      const key = `${tenant}/${classKey}`;
-      const known = plans.get(key);
-      if (known?.answer === answer) return known.plan;
-      const made = { answer, plan: makePlan(tenant, gateway, request, classKey, answer, catalogue) };
-      plans.delete(key);
-      plans.set(key, made);
-      made.plan.catch(() => plans.get(key) === made && plans.delete(key));
-      for (const oldest of plans.keys()) {
-        if (plans.size <= options.keptPlans) break;
-        plans.delete(oldest);
-      }
-      return made.plan;
+      const { answer, catalogue } = await find(tenant, request);
+      const made = plans.get(answer) ?? new Map<string, Promise<ClassPlan>>();
+      plans.set(answer, made);
+      const formats = packageFormatsOf(gateway).join('+');
+      const known = made.get(formats);
+      if (known) return known;
+      const plan = makePlan(tenant, gateway, request, classKeyOf(request, gateway), answer, catalogue);
+      made.set(formats, plan);
+      plan.catch(() => made.delete(formats));
+      return plan;
     },
     async resolve(tenant, gateway, change) {
       const request = resolveRequest(gateway, change);
-      const { catalogue } = await load(tenant);
-      return (await answers.find(`${tenant}/${gatewayClassKey(request)}`, request, catalogue)).resolution;
+      const { answer, catalogue } = await find(tenant, request);
+      if (!tellsOfOthers(answer, request)) return answer.resolution;
+      const { memory, disk } = request.resources ?? {};
+      const key = `${gatewayClassKey(request)}/${memory}/${disk}`;
+      return (await answers.find(tenant, key, request, catalogue)).resolution;
     },
+    resolveClass: async (tenant, gateway, change) => (await find(tenant, resolveRequest(gateway, change))).answer,
     catalogue: async (tenant) => (await load(tenant)).catalogue,
-    classKey: (gateway, change) => withEncodings(gatewayClassKey(resolveRequest(gateway, change)), gateway),
-    async stillOffered(tenant, record) {
-      const { withdrawn } = await load(tenant);
-      return !record.summary.components.some(({ name, version }) => withdrawn.has(`${name}@${version}`));
+    classKey: (gateway, change) => classKeyOf(resolveRequest(gateway, change), gateway),
+    forgetPackages() {
+      plans = new WeakMap();
+    },
+    async stillGood(tenant, { profile }, { manifest: { components, keep } }) {
+      const { catalogue, withdrawn } = await load(tenant);
+      if (components.some(({ name, version }) => withdrawn.has(`${name}@${version}`))) return false;
+      const runs = { platform: platformOf(profile), compatibleArchs: compatibleArchsOf(profile) };
+      const parts = [
+        ...components.map((one) => ({ artifact: catalogue.find(one), installed: false })),
+        ...keep.map(({ name, version }) => ({
+          artifact: installedBuild(catalogue, name, version, runs),
+          installed: true,
+        })),
+      ];
+      const has = resourcesOf(profile);
+      return (['memory', 'disk'] as const).every(
+        (resource) => parts.reduce((sum, part) => sum + weightOf(part, resource), 0) <= (has[resource] ?? Infinity),
+      );
     },
   };
+}
+
+function classKeyOf(request: ResolveRequest, gateway: GatewayRecord): string {
+  return `${gatewayClassKey(request)}/${packageFormatsOf(gateway).join('+')}`;
+}
+
+/** The build that the gateway most likely has, as it says no more than the version. */
+function installedBuild(
+  catalogue: Catalogue,
+  name: string,
+  version: string | undefined,
+  runs: Runs,
+): Artifact | undefined {
+  const there = catalogue.versions(name).find((entry) => entry.version === version);
+  return there && fittingBuilds(there.builds, runs)[0];
+}
+
+/** True when the answer speaks of how much another gateway of the class has. */
+function tellsOfOthers({ resolution, foundFor }: Answer, { resources }: ResolveRequest): boolean {
+  if (resolution.outcome === 'plan' || !resolution.explanation.facts.some(({ kind }) => kind === 'resource'))
+    return false;
+  return foundFor?.memory !== resources?.memory || foundFor?.disk !== resources?.disk;
 }
 
 function resolveRequest(gateway: GatewayRecord, change: RolloutChange): ResolveRequest {
@@ -186,11 +254,13 @@ function compatibleArchsOf({ arch, compatibleArchs = [] }: GatewayProfile): read
   return [...new Set(known)].filter((word) => word !== arch);
 }
 
-/** Rounded down to a power of two, so that gateways of a kind stay one class though each has a little more or less free. */
-function resourcesOf({ memory, disk }: GatewayProfile): NonNullable<ResolveRequest['resources']> {
-  const coarse = (bytes: number) => (bytes < 1 ? 0 : 2 ** Math.floor(Math.log2(bytes)));
+/** Bytes: what an application may count on. */
+export function resourcesOf({
+  memory,
+  disk,
+}: Pick<GatewayProfile, 'memory' | 'disk'>): NonNullable<ResolveRequest['resources']> {
   return {
     ...(memory === undefined ? {} : { memory: memory.total }),
-    ...(disk === undefined ? {} : { disk: coarse(disk.free) }),
+    ...(disk === undefined ? {} : { disk: disk.free }),
   };
 }

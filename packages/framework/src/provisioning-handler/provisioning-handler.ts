@@ -12,16 +12,18 @@ import {
   type TaskState,
   type Tenant,
 } from '@leonore/protocol';
+import type { Solver } from '../dependency-management/mod.ts';
 import type { EventBus } from '../events/mod.ts';
 import type { GatewayPush, GatewayTasks } from '../gateway-handler/mod.ts';
 import type { GatewayChange, GatewayManagement } from '../gateway-management/mod.ts';
-import type { PackageBuilder } from '../package-builder/mod.ts';
+import type { Deltas, PackageBuilder } from '../package-builder/mod.ts';
 import type { PageQuery, Repositories, TaskRecord } from '../repositories/mod.ts';
 import { type ArtifactGraph, createArtifactGraph } from './artifact-graph.ts';
 import { createClassExplanation } from './class-explanation.ts';
 import { createDeadlineWatch } from './deadlines.ts';
 import { createPlanner } from './planner.ts';
 import { presentTask } from './presentation.ts';
+import { createDeltaPreparation } from './prepare-deltas.ts';
 import { createProgress } from './progress.ts';
 import { createRolloutPlanning } from './rollout-planning.ts';
 import { createRollouts, type Rollouts } from './rollouts.ts';
@@ -82,9 +84,13 @@ export function createProvisioningHandler(
   deps: {
     repositories: Repositories;
     builder: PackageBuilder;
+    /** Absent: none are offered. */
+    deltas?: Deltas;
     gateways: GatewayManagement;
     events: EventBus;
     push: () => GatewayPush | undefined;
+    /** Who finds out what gateways need; absent: this thread, a slice at a time. */
+    solver?: Solver;
     now: () => number;
     onError: (error: unknown) => void;
   },
@@ -106,7 +112,13 @@ export function createProvisioningHandler(
   const deadlines = createDeadlineWatch({ ...deps, tasks }, { intervalMs: options.deadlineIntervalMs });
   const pull = createPullStrategy();
   const push = createPushStrategy({ push: deps.push, tasks });
-  const planning = createRolloutPlanning({ ...deps, planner, tasks, onTasks: offerAll });
+  const planning = createRolloutPlanning({
+    ...deps,
+    planner,
+    tasks,
+    prepareDeltas: createDeltaPreparation(deps, stopping.signal),
+    onTasks: offerAll,
+  });
   const rollouts = createRollouts({
     ...deps,
     planning,

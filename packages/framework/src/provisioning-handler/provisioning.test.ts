@@ -12,14 +12,14 @@ describe('planning', () => {
     await using bench = await openRig();
     await bench.publish('svm', '1.0.0');
     await bench.gateway('a-good');
-    await bench.gateway('b-nothing', { encodings: [] });
+    await bench.gateway('b-nothing', { encodings: ['zstd'] });
     await bench.gateway('c-odd', { os: 'Weird OS!', arch: '../x' });
     const rollout = await bench.create({ applications: ['svm'] });
     for (const id of ['a-good', 'c-odd']) await bench.obey(gatewayId(id));
     const { state, counts, blockers } = await bench.ended(rollout);
     assert.equal(state, 'failed');
     assert.deepEqual([counts.succeeded, counts.blocked], [2, 1]);
-    assert.match(blockers?.[0]?.explanation.summary ?? '', /gzip/);
+    assert.match(blockers?.[0]?.explanation.summary ?? '', /tar\.zst: svm 1\.0\.0 is published as gzip only/);
     assert.deepEqual(bench.errors, []);
   });
   it('takes in a gateway that comes while the rollout is paused, and holds its task back', async () => {
@@ -196,6 +196,18 @@ describe('a gateway', () => {
     await bench.tasks.feedback(TENANT, gateway, task, { status, installed: [] });
     assert.equal((await bench.node.provisioning.task(TENANT, task)).state, 'failed');
     assert.deepEqual(await bench.desired(gateway), []);
+  });
+  it('whose report comes after its profile: what is installed is the report, how it is doing the profile', async () => {
+    await using bench = await openRig();
+    const { gateway, task } = await atWork(bench);
+    const svm = { name: 'svm' as never, version: '1.0.0', requested: true };
+    const running = { installed: [{ ...svm, requested: false, state: 'running', restarts: 2 }] };
+    await bench.node.gateways.putProfile(TENANT, gateway, running, 'merge');
+    const status = { execution: 'closed', result: { finished: 'success' } } as const;
+    const old = { name: 'old' as never, version: '1.0.0', requested: true, state: 'stopped' as const };
+    await bench.tasks.feedback(TENANT, gateway, task, { status, installed: [{ ...svm, state: 'starting' }, old] });
+    const { profile } = await bench.node.gateways.get(TENANT, gateway);
+    assert.deepEqual(profile.installed, [{ ...svm, state: 'running', restarts: 2 }, old]);
   });
   it('that asks by both ways in turn leaves no trail', async () => {
     await using bench = await openRig();

@@ -8,10 +8,12 @@ import {
   parseSelector,
   type Explanation,
   type GatewayId,
+  type PackageId,
   type RolloutId,
   type Selector,
   type Tenant,
 } from '@leonore/protocol';
+import type { PackageBuilder } from '../package-builder/mod.ts';
 import type {
   GatewayRecord,
   NewTask,
@@ -20,7 +22,10 @@ import type {
   RolloutRecord,
   TaskRecord,
 } from '../repositories/mod.ts';
+import { refusalOf } from './handling.ts';
+import { withPackages, type UsePackages } from './package-use.ts';
 import type { ClassPlan, Planner } from './planner.ts';
+import type { PrepareDeltas } from './prepare-deltas.ts';
 import { chooseStrategy } from './strategies/mod.ts';
 import { deadline } from './task-moves.ts';
 import type { Tasks } from './tasks.ts';
@@ -43,8 +48,10 @@ export interface RolloutPlanning {
 export function createRolloutPlanning(deps: {
   repositories: Repositories;
   planner: Planner;
+  builder: Pick<PackageBuilder, 'use'>;
   tasks: Pick<Tasks, 'cancel'>;
   now: () => number;
+  prepareDeltas: PrepareDeltas;
   /** New tasks are durable: offer them. */
   onTasks: (tenant: Tenant, tasks: readonly TaskRecord[]) => Promise<void>;
 }): RolloutPlanning {
@@ -57,13 +64,34 @@ export function createRolloutPlanning(deps: {
     gateways: readonly GatewayRecord[],
     advance?: (blockers: readonly RolloutBlocker[]) => Planning,
   ): Promise<void> {
+    const made = await withPackages(deps, (use) => makePage(tenant, rollout, gateways, advance, use));
+    await deps.onTasks(tenant, made);
+  }
+
+  async function planFor(
+    tenant: Tenant,
+    rollout: Omit<RolloutRecord, 'id'>,
+    gateway: GatewayRecord,
+  ): Promise<ClassPlan> {
+    const explanation = refusalOf(rollout.handling, gateway);
+    return explanation ? { kind: 'blocked', classKey: '', explanation } : planner.plan(tenant, gateway, rollout);
+  }
+
+  async function makePage(
+    tenant: Tenant,
+    rollout: RolloutRecord,
+    gateways: readonly GatewayRecord[],
+    advance: ((blockers: readonly RolloutBlocker[]) => Planning) | undefined,
+    use: UsePackages,
+  ): Promise<readonly TaskRecord[]> {
     const ids = gateways.map(({ id }) => id);
     const served = await repositories.read.rollouts.gatewaysWithTask(tenant, rollout.id, ids, [
       ...ACTIVE_STATES,
       'succeeded',
     ]);
     const waiting = gateways.filter(({ id }) => !served.has(id));
-    const plans = await Promise.all(waiting.map((gateway) => planner.plan(tenant, gateway, rollout)));
+    const plans = await Promise.all(waiting.map((gateway) => planFor(tenant, rollout, gateway)));
+    await deps.prepareDeltas(tenant, waiting, plans);
     const busy = await busyOf(
       tenant,
       waiting.filter((_, index) => plans[index]?.kind === 'nothing'),
@@ -81,11 +109,12 @@ export function createRolloutPlanning(deps: {
       rollout,
       wanted.map(({ gateway }) => gateway),
     );
-    const made = await repositories.write(async (set) => {
+    return repositories.write(async (set) => {
       const current = await set.rollouts.find(tenant, rollout.id);
       if (!current || !isOpen(current)) return [];
       // A retry may have set the planning back to its start: this page is made again then.
       if (advance && (current.planned || current.planCursor !== rollout.planCursor)) return [];
+      await use(set, tenant, packagesOf(wanted));
       const tasks = await set.rollouts.insertTasks(tenant, wanted);
       const done = tasks.filter(({ state }) => state === 'succeeded').map(({ gateway }) => gateway);
       if (done.length > 0) {
@@ -95,7 +124,6 @@ export function createRolloutPlanning(deps: {
       if (advance) await set.rollouts.setPlanning(tenant, rollout.id, advance(blockers));
       return tasks;
     });
-    await deps.onTasks(tenant, made);
   }
 
   /** Those at work on something else: what they have is known when that has ended. */
@@ -152,11 +180,15 @@ export function createRolloutPlanning(deps: {
       if (known.items.length === 0) await planPage(tenant, rollout, [match]);
     },
     async repair(tenant, rollout, gateway) {
-      const plan = await planner.plan(tenant, gateway, NO_CHANGE);
-      if (plan.kind !== 'package') return;
-      const made = await repositories.write((set) =>
-        set.rollouts.insertTasks(tenant, newTask(rollout, gateway, plan, now(), false)),
-      );
+      const made = await withPackages(deps, async (use) => {
+        const plan = await planner.plan(tenant, gateway, NO_CHANGE);
+        if (plan.kind !== 'package') return [];
+        const wanted = newTask(rollout, gateway, plan, now(), false);
+        return repositories.write(async (set) => {
+          await use(set, tenant, packagesOf(wanted));
+          return set.rollouts.insertTasks(tenant, wanted);
+        });
+      });
       await deps.onTasks(tenant, made);
     },
     async preview(tenant, rollout) {
@@ -164,7 +196,7 @@ export function createRolloutPlanning(deps: {
       const { items, next } = await repositories.read.gateways.list(tenant, { selector, limit: PAGE });
       let explanation: Explanation | undefined;
       for (const gateway of items) {
-        const plan = await planner.plan(tenant, gateway, rollout);
+        const plan = await planFor(tenant, rollout, gateway);
         if (plan.kind !== 'blocked') return { matched: items.length };
         explanation ??= plan.explanation;
       }
@@ -189,7 +221,7 @@ function newTask(
 ): NewTask[] {
   if (plan.kind === 'blocked') return [];
   const state = plan.kind === 'package' || busy ? 'pending' : 'succeeded';
-  const deadlineAt = deadline(rollout.deadlines, state, now);
+  const deadlineAt = deadline(rollout, state, now);
   return [
     {
       rollout: rollout.id,
@@ -199,6 +231,7 @@ function newTask(
       classKey: plan.classKey,
       ...(plan.kind === 'package' ? { package: plan.package } : {}),
       ...(state === 'succeeded' ? { message: 'the gateway has everything already' } : {}),
+      ...(rollout.handling?.confirm && !isTerminal(state) ? { condition: 'unconfirmed' } : {}),
       canceling: false,
       createdAt: now,
       updatedAt: now,
@@ -206,6 +239,10 @@ function newTask(
       ...(isTerminal(state) ? { endedAt: now } : {}),
     },
   ];
+}
+
+function packagesOf(tasks: readonly NewTask[]): readonly PackageId[] {
+  return tasks.flatMap((task) => task.package ?? []);
 }
 
 /** Gateways that are blocked for the same reason are counted together. */

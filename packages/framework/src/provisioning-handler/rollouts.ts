@@ -137,6 +137,7 @@ export function createRollouts(deps: {
         strategy: wanted.strategy,
         deadlines: wanted.deadlines,
         upgrade: wanted.upgrade,
+        handling: wanted.handling,
         state: 'running',
         planned: false,
         blockers: [],

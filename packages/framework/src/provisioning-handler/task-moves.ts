@@ -1,15 +1,8 @@
 /** The one way a task changes: compare and swap, so that of two that race one wins and a terminal state stands. */
-import {
-  isTerminal,
-  LeonoreError,
-  type Deadlines,
-  type GatewayId,
-  type TaskId,
-  type TaskState,
-  type Tenant,
-} from '@leonore/protocol';
+import { isTerminal, LeonoreError, type GatewayId, type TaskId, type TaskState, type Tenant } from '@leonore/protocol';
 import type { EventBus } from '../events/mod.ts';
 import type { Repositories, RepositorySet, RolloutRecord, TaskChange, TaskRecord } from '../repositories/mod.ts';
+import { phaseStart } from './handling.ts';
 import { presentTask } from './presentation.ts';
 import { NO_CHANGE, type RolloutChange } from './wanted.ts';
 
@@ -26,6 +19,9 @@ export interface Decision {
   readonly to: TaskState;
   readonly change?: TaskChange;
 }
+
+/** What the deadlines of a rollout's tasks depend on. */
+type Timing = Pick<RolloutRecord, 'deadlines' | 'handling'>;
 
 export interface TaskMoves {
   /** A task of this gateway. @throws task.unknown */
@@ -50,7 +46,7 @@ export interface TaskMoves {
 }
 
 const COMPARE_AND_SWAP_TRIES = 5;
-const KEPT_DEADLINES = 1000;
+const KEPT_TIMINGS = 1000;
 
 export function createTaskMoves(deps: {
   repositories: Repositories;
@@ -73,12 +69,12 @@ export function createTaskMoves(deps: {
   }
 
   /** They never change, so that one reading for each rollout is enough. */
-  const deadlines = new Map<string, Deadlines>();
-  async function deadlinesOf(tenant: Tenant, task: TaskRecord, set: RepositorySet): Promise<Deadlines> {
+  const timings = new Map<string, Timing>();
+  async function timingOf(tenant: Tenant, task: TaskRecord, set: RepositorySet): Promise<Timing> {
     const key = `${tenant}/${task.rollout}`;
-    const known = deadlines.get(key) ?? (await rolloutOf(tenant, task, set)).deadlines;
-    if (deadlines.size >= KEPT_DEADLINES) deadlines.clear();
-    deadlines.set(key, known);
+    const known = timings.get(key) ?? (await rolloutOf(tenant, task, set));
+    if (timings.size >= KEPT_TIMINGS) timings.clear();
+    timings.set(key, { deadlines: known.deadlines, handling: known.handling });
     return known;
   }
 
@@ -101,7 +97,7 @@ export function createTaskMoves(deps: {
           if (!task || !decision) return { done: true, task: undefined } as const;
           const { to, change = {} } = decision;
           const deadlineAt =
-            to === task.state || isTerminal(to) ? undefined : deadline(await deadlinesOf(tenant, task, set), to, now());
+            to === task.state || isTerminal(to) ? undefined : deadline(await timingOf(tenant, task, set), to, now());
           const moved = await set.rollouts.transition(tenant, id, task.state, to, now(), { ...change, deadlineAt });
           if (moved) await also?.(set, moved);
           return { done: moved !== undefined, task: moved } as const;
@@ -114,7 +110,7 @@ export function createTaskMoves(deps: {
     async renew(tenant, task, rollout, why) {
       const { id, message: _message, deliveredBy: _by, endedAt: _end, ...same } = task;
       const at = now();
-      const deadlineAt = deadline(rollout.deadlines, 'pending', at);
+      const deadlineAt = deadline(rollout, 'pending', at);
       const changed = await repositories.write(async (set) => {
         const old = await set.rollouts.transition(tenant, id, 'pending', 'canceled', at, { messages: [why] });
         if (!old) return [];
@@ -139,13 +135,13 @@ export async function applyDesired(
 }
 
 /** When a task that enters `state` now fails by itself, milliseconds since 1970. */
-export function deadline(deadlines: Deadlines, state: TaskState, now: number): number | undefined {
+export function deadline({ deadlines, handling }: Timing, state: TaskState, now: number): number | undefined {
   switch (state) {
     case 'pending':
     case 'offered':
     case 'downloading':
     case 'installing':
-      return now + deadlines[state] * 1000;
+      return phaseStart(handling, now) + deadlines[state] * 1000;
     case 'succeeded':
     case 'failed':
     case 'rejected':

@@ -5,13 +5,15 @@ import {
   LeonoreError,
   type DdiFeedback,
   type GatewayId,
-  type PackageManifest,
+  type PackageContents,
   type TaskId,
+  type TaskState,
   type Tenant,
 } from '@leonore/protocol';
 import type { PackageBuilder } from '../package-builder/mod.ts';
-import type { RepositorySet, TaskRecord } from '../repositories/mod.ts';
-import { installedAfter, messagesOf, missingAfter, stateOf } from './feedback.ts';
+import type { Repositories, RepositorySet, TaskRecord } from '../repositories/mod.ts';
+import { checkMessageCount, factsOf, installedAfter, messagesOf, missingAfter, stateOf } from './feedback.ts';
+import { leftOut } from './handling.ts';
 import type { NoteQuota } from './note-quota.ts';
 import { applyDesired, type TaskMoves } from './task-moves.ts';
 import type { RolloutChange } from './wanted.ts';
@@ -24,12 +26,56 @@ export interface TaskReports {
 
 /** What a success brought and changes. */
 interface Success {
-  readonly manifest: PackageManifest;
+  readonly manifest: PackageContents;
   readonly change: RolloutChange;
 }
 
-export function createTaskReports(deps: { builder: PackageBuilder; moves: TaskMoves; quota: NoteQuota }): TaskReports {
-  const { builder, moves, quota } = deps;
+/** Where a report leads, and what is to be said about it. */
+interface Meaning {
+  readonly target: TaskState | undefined;
+  readonly condition?: 'downloaded';
+  readonly note?: string;
+}
+
+export function createTaskReports(deps: {
+  repositories: Repositories;
+  builder: PackageBuilder;
+  moves: TaskMoves;
+  quota: NoteQuota;
+  now: () => number;
+}): TaskReports {
+  const { repositories, builder, moves, quota, now } = deps;
+
+  /** DDI's table, and what the rollout's handling makes of it. */
+  async function meaningOf(tenant: Tenant, task: TaskRecord, status: DdiFeedback['status']): Promise<Meaning> {
+    const target = stateOf(status);
+    if (target !== 'succeeded' && status.execution !== 'downloaded') return { target };
+    const { handling } = await moves.rolloutOf(tenant, task);
+    if (status.execution === 'downloaded')
+      return handling?.mode === 'download-only'
+        ? {
+            target: 'succeeded',
+            condition: 'downloaded',
+            note: 'the gateway has downloaded it, and does not install it',
+          }
+        : { target };
+    const note = leftOut(handling, task, now());
+    return note === undefined ? { target } : { target: undefined, note };
+  }
+
+  /** The end of a task that had ended with the download: it counts once. */
+  async function settleDownloaded(tenant: Tenant, task: TaskRecord, { status, installed }: DdiFeedback): Promise<void> {
+    const failed = status.result.finished === 'failure';
+    const messages = [...messagesOf(status), failed ? 'installing it later failed' : 'it was installed later'];
+    const { manifest } = await successOf(tenant, task);
+    const change = await moves.rolloutOf(tenant, task);
+    const settled = await repositories.write(async (set) => {
+      const first = await set.rollouts.settleDownloaded(tenant, task.id, now(), messages);
+      if (first && !failed) await settle(tenant, set, task, installed, { manifest, change });
+      return first;
+    });
+    if (!settled) throw new LeonoreError('task.closed', `task ${task.id} has ended: ${task.state}`);
+  }
 
   async function successOf(tenant: Tenant, task: TaskRecord): Promise<Success> {
     if (!task.package) throw new LeonoreError('task.unknown', `task ${task.id} has no package yet`);
@@ -48,19 +94,39 @@ export function createTaskReports(deps: { builder: PackageBuilder; moves: TaskMo
     const gateway = await set.gateways.find(tenant, task.gateway);
     if (!gateway) return;
     const installed = reported ?? (success && installedAfter(gateway.profile.installed ?? [], success.manifest));
-    if (installed) await set.gateways.setProfile(tenant, task.gateway, { ...gateway.profile, installed });
+    if (installed) {
+      const known = new Map(gateway.profile.installed?.map((one) => [`${one.name}@${one.version}`, one]));
+      // How an application is doing the gateway tells in its profile, which may have come before this report.
+      const merged = installed.map((one) => {
+        const told = known.get(`${one.name}@${one.version}`);
+        return told ? { ...told, requested: one.requested } : one;
+      });
+      await set.gateways.setProfile(tenant, task.gateway, { ...gateway.profile, installed: merged });
+    }
+    if (gateway.origin !== 'enrolled' && task.state === 'succeeded')
+      await set.gateways.setAttributesKnown(tenant, task.gateway, false);
     if (success && task.state === 'succeeded') await applyDesired(tenant, set, task, success.change);
   }
 
   return {
-    async feedback(tenant, gateway, id, { status, installed }) {
+    async feedback(tenant, gateway, id, feedback) {
+      const { status, installed } = feedback;
       const task = await moves.own(tenant, gateway, id);
+      if (task.condition === 'unconfirmed')
+        throw new LeonoreError('task.unknown', `task ${id} waits for a confirmation first`);
+      if (task.condition === 'downloaded' && status.execution === 'closed')
+        return settleDownloaded(tenant, task, feedback);
       if (task.state === 'pending')
         throw new LeonoreError('task.unknown', `task ${id} was not offered to gateway ${gateway} yet`);
       if (isTerminal(task.state)) throw new LeonoreError('task.closed', `task ${id} has ended: ${task.state}`);
+      const meaning = await meaningOf(tenant, task, status);
+      let { target } = meaning;
+      if (target === undefined || !isTerminal(target)) checkMessageCount(status.details);
       const messages = messagesOf(status);
-      let target = stateOf(status);
-      const success = target === 'succeeded' ? await successOf(tenant, task) : undefined;
+      if (meaning.note !== undefined) messages.push(meaning.note);
+      // SWUpdate says so with every poll.
+      if (target === undefined && meaning.note !== undefined && task.message === meaning.note) return;
+      const success = target === 'succeeded' && !meaning.condition ? await successOf(tenant, task) : undefined;
       const missing = success && installed ? missingAfter(success.manifest, installed) : [];
       if (missing.length > 0) {
         target = 'failed';
@@ -77,7 +143,9 @@ export function createTaskReports(deps: { builder: PackageBuilder; moves: TaskMo
         id,
         ({ state }) => {
           if (isTerminal(state)) return undefined;
-          return { to: target !== undefined && canMove(state, target) ? target : state, change: { messages, message } };
+          const to = target !== undefined && canMove(state, target) ? target : state;
+          const { condition } = meaning;
+          return { to, change: { messages, message, condition, facts: factsOf(feedback, to) } };
         },
         async (set, after) => {
           if (isTerminal(after.state)) await settle(tenant, set, after, installed, success);
@@ -91,13 +159,15 @@ export function createTaskReports(deps: { builder: PackageBuilder; moves: TaskMo
 
     async cancelRequested(tenant, gateway, id) {
       const task = await moves.own(tenant, gateway, id);
-      if (!task.canceling || isTerminal(task.state))
+      if (task.state !== 'canceled' && (!task.canceling || isTerminal(task.state)))
         throw new LeonoreError('task.unknown', `task ${id} is not being canceled`);
     },
     async cancelFeedback(tenant, gateway, id, { status }) {
       const task = await moves.own(tenant, gateway, id);
-      if (isTerminal(task.state)) throw new LeonoreError('task.closed', `task ${id} has ended: ${task.state}`);
-      if (!task.canceling) throw new LeonoreError('task.state', `task ${id} is not being canceled`);
+      // Its confirmation came twice, or late.
+      if (task.state === 'canceled') return;
+      if (!task.canceling || isTerminal(task.state))
+        throw new LeonoreError('task.state', `task ${id} is not being canceled`);
       const messages = messagesOf(status);
       const confirmed = status.execution === 'closed' && status.result.finished !== 'failure';
       const refused =

@@ -5,15 +5,16 @@
 import { isTerminal, type GatewayId, type TaskId, type Tenant } from '@leonore/protocol';
 import type { EventBus } from '../events/mod.ts';
 import type { TaskHistory } from '../gateway-handler/mod.ts';
-import type { PackageBuilder } from '../package-builder/mod.ts';
+import type { Deltas, PackageBuilder } from '../package-builder/mod.ts';
 import type { Repositories, TaskRecord } from '../repositories/mod.ts';
 import { createNoteQuota } from './note-quota.ts';
 import type { Planner } from './planner.ts';
+import { createTaskConfirmations, type TaskConfirmations } from './task-confirmations.ts';
 import { createTaskMoves, type TaskListener } from './task-moves.ts';
 import { createTaskOffers, type TaskOffers } from './task-offers.ts';
 import { createTaskReports, type TaskReports } from './task-reports.ts';
 
-export interface Tasks extends TaskOffers, TaskReports {
+export interface Tasks extends TaskOffers, TaskReports, TaskConfirmations {
   installedTask(tenant: Tenant, gateway: GatewayId): Promise<TaskId | undefined>;
   history(tenant: Tenant, gateway: GatewayId, task: TaskId): Promise<TaskHistory>;
   /** Ends what the gateway has not seen; asks the gateway to stop what it has. The task as it is then. */
@@ -25,6 +26,7 @@ export interface Tasks extends TaskOffers, TaskReports {
 export function createTasks(deps: {
   repositories: Repositories;
   builder: PackageBuilder;
+  deltas?: Pick<Deltas, 'offers'>;
   planner: Planner;
   events: EventBus;
   now: () => number;
@@ -42,9 +44,9 @@ export function createTasks(deps: {
   return {
     ...createTaskOffers({ ...deps, moves }),
     ...createTaskReports({ ...deps, moves, quota }),
+    ...createTaskConfirmations({ moves, quota }),
     async installedTask(tenant, gateway) {
-      const last = await repositories.read.rollouts.lastTask(tenant, gateway);
-      return last?.state === 'succeeded' && last.package !== undefined ? last.id : undefined;
+      return (await repositories.read.rollouts.lastInstalledTask(tenant, gateway))?.id;
     },
     async history(tenant, gateway, id) {
       await moves.own(tenant, gateway, id);

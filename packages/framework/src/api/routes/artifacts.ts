@@ -12,7 +12,7 @@ import type { ApiDeps, App } from '../route.ts';
 const tags = ['artifacts'];
 const builds = z.object({ items: z.array(artifactSchema) });
 
-export function artifactRoutes(app: App, { packages, tenant }: ApiDeps): void {
+export function artifactRoutes(app: App, { packages, tenantOf }: ApiDeps): void {
   app.post(
     '/api/v1/artifacts',
     {
@@ -26,7 +26,7 @@ export function artifactRoutes(app: App, { packages, tenant }: ApiDeps): void {
       },
     },
     async (request, reply) => {
-      const { artifact, created } = await packages.publish(tenant, request.body);
+      const { artifact, created } = await packages.publish(tenantOf(request), request.body);
       return reply.code(created ? 201 : 200).send(artifact);
     },
   );
@@ -40,7 +40,7 @@ export function artifactRoutes(app: App, { packages, tenant }: ApiDeps): void {
         response: { 200: pageSchema(artifactSchema) },
       },
     },
-    async (request, reply) => reply.send(mutablePage(await packages.list(tenant, request.query))),
+    async (request, reply) => reply.send(mutablePage(await packages.list(tenantOf(request), request.query))),
   );
   app.get(
     '/api/v1/artifacts/:name',
@@ -52,7 +52,7 @@ export function artifactRoutes(app: App, { packages, tenant }: ApiDeps): void {
         response: { 200: builds, 404: problemSchema },
       },
     },
-    async (request) => ({ items: [...(await packages.builds(tenant, request.params.name))] }),
+    async (request) => ({ items: [...(await packages.builds(tenantOf(request), request.params.name))] }),
   );
   const versionParams = z.object({ name: z.string(), version: z.string() });
   app.get(
@@ -65,7 +65,9 @@ export function artifactRoutes(app: App, { packages, tenant }: ApiDeps): void {
         response: { 200: builds, 404: problemSchema },
       },
     },
-    async (request) => ({ items: [...(await packages.builds(tenant, request.params.name, request.params.version))] }),
+    async (request) => ({
+      items: [...(await packages.builds(tenantOf(request), request.params.name, request.params.version))],
+    }),
   );
   app.post(
     '/api/v1/artifacts/:name/:version/withdraw',
@@ -80,7 +82,12 @@ export function artifactRoutes(app: App, { packages, tenant }: ApiDeps): void {
       },
     },
     async (request) => ({
-      withdrawn: await packages.withdraw(tenant, request.params.name, request.params.version, request.body.reason),
+      withdrawn: await packages.withdraw(
+        tenantOf(request),
+        request.params.name,
+        request.params.version,
+        request.body.reason,
+      ),
     }),
   );
 }

@@ -12,10 +12,10 @@ it('a watcher that still reads when the node stops does not take the node with i
   const app = fastify();
   const events = createEventBus({ keep: 10 });
   const stopping = new AbortController();
-  const deps: Pick<ApiDeps, 'events' | 'stopping' | 'tenant'> = {
+  const deps: Pick<ApiDeps, 'events' | 'stopping' | 'tenantOf'> = {
     events,
     stopping: stopping.signal,
-    tenant: DEFAULT_TENANT,
+    tenantOf: () => DEFAULT_TENANT,
   };
   eventRoutes(app, deps as ApiDeps);
   await app.listen({ host: '127.0.0.1', port: 0 });

@@ -6,7 +6,7 @@ const KEEP_ALIVE_MS = 15_000;
 const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
 
 /** Server-sent events (WHATWG HTML, 9.2): rollouts, tasks and gateways as they change. */
-export function eventRoutes(app: App, { events, stopping, tenant }: ApiDeps): void {
+export function eventRoutes(app: App, { events, stopping, tenantOf }: ApiDeps): void {
   app.get(
     '/api/v1/events',
     {
@@ -35,7 +35,7 @@ export function eventRoutes(app: App, { events, stopping, tenant }: ApiDeps): vo
       };
       const lastId = Number(request.headers['last-event-id']);
       const unsubscribe = events.subscribe(
-        tenant,
+        tenantOf(request),
         send,
         Number.isSafeInteger(lastId) && lastId > 0 ? lastId : undefined,
       );

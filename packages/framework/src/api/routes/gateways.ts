@@ -19,7 +19,7 @@ import { mutablePage } from './artifacts.ts';
 const tags = ['gateways'];
 const params = z.object({ id: gatewayIdSchema });
 
-export function gatewayRoutes(app: App, { gateways, provisioning, tenant }: ApiDeps): void {
+export function gatewayRoutes(app: App, { gateways, provisioning, tenantOf }: ApiDeps): void {
   app.get(
     '/api/v1/gateways',
     {
@@ -34,7 +34,7 @@ export function gatewayRoutes(app: App, { gateways, provisioning, tenant }: ApiD
     },
     async (request) => {
       const { selector, ...page } = request.query;
-      const found = await gateways.list(tenant, {
+      const found = await gateways.list(tenantOf(request), {
         ...page,
         selector: selector === undefined ? undefined : parseSelector(selector),
       });
@@ -54,7 +54,7 @@ export function gatewayRoutes(app: App, { gateways, provisioning, tenant }: ApiD
       },
     },
     async (request, reply) => {
-      const { gateway, token } = await gateways.create(tenant, request.body);
+      const { gateway, token } = await gateways.create(tenantOf(request), request.body);
       return reply.code(201).send({ gateway: present(gateway), token });
     },
   );
@@ -63,8 +63,8 @@ export function gatewayRoutes(app: App, { gateways, provisioning, tenant }: ApiD
     { schema: { tags, summary: 'A gateway', params, response: { 200: gatewaySchema, 404: problemSchema } } },
     async (request) => {
       const { id } = request.params;
-      const gateway = present(await gateways.get(tenant, id));
-      const task = await provisioning.currentTask(tenant, id);
+      const gateway = present(await gateways.get(tenantOf(request), id));
+      const task = await provisioning.currentTask(tenantOf(request), id);
       return task === undefined ? gateway : { ...gateway, task };
     },
   );
@@ -79,13 +79,13 @@ export function gatewayRoutes(app: App, { gateways, provisioning, tenant }: ApiD
         response: { 200: gatewaySchema, 404: problemSchema },
       },
     },
-    async (request) => present(await gateways.patchLabels(tenant, request.params.id, request.body.labels)),
+    async (request) => present(await gateways.patchLabels(tenantOf(request), request.params.id, request.body.labels)),
   );
   app.delete(
     '/api/v1/gateways/:id',
     { schema: { tags, summary: 'Remove a gateway', params, response: { 204: z.null(), 404: problemSchema } } },
     async (request, reply) => {
-      await gateways.remove(tenant, request.params.id);
+      await gateways.remove(tenantOf(request), request.params.id);
       return reply.code(204).send(null);
     },
   );
@@ -101,9 +101,13 @@ export function gatewayRoutes(app: App, { gateways, provisioning, tenant }: ApiD
       },
     },
     async (request) => {
-      await gateways.get(tenant, request.params.id);
+      await gateways.get(tenantOf(request), request.params.id);
       return mutablePage(
-        await provisioning.listTasks(tenant, { ...request.query, gateway: request.params.id, transitions: true }),
+        await provisioning.listTasks(tenantOf(request), {
+          ...request.query,
+          gateway: request.params.id,
+          transitions: true,
+        }),
       );
     },
   );

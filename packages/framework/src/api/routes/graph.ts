@@ -15,7 +15,7 @@ import type { ApiDeps, App } from '../route.ts';
 
 const tags = ['artifacts'];
 
-export function graphRoutes(app: App, { provisioning, tenant }: ApiDeps): void {
+export function graphRoutes(app: App, { provisioning, tenantOf }: ApiDeps): void {
   app.get(
     '/api/v1/artifacts/:name/usage',
     {
@@ -37,7 +37,10 @@ export function graphRoutes(app: App, { provisioning, tenant }: ApiDeps): void {
     },
     (request) => {
       const { range, transitive } = request.query;
-      return provisioning.graph.usage(tenant, request.params.name, { range, transitive: transitive === 'true' });
+      return provisioning.graph.usage(tenantOf(request), request.params.name, {
+        range,
+        transitive: transitive === 'true',
+      });
     },
   );
   app.get(
@@ -52,7 +55,7 @@ export function graphRoutes(app: App, { provisioning, tenant }: ApiDeps): void {
         response: { 200: artifactNeedsSchema, 400: problemSchema, 404: problemSchema },
       },
     },
-    (request) => provisioning.graph.needs(tenant, request.params.name, request.params.version),
+    (request) => provisioning.graph.needs(tenantOf(request), request.params.name, request.params.version),
   );
   app.post(
     '/api/v1/explain',
@@ -73,8 +76,8 @@ export function graphRoutes(app: App, { provisioning, tenant }: ApiDeps): void {
     },
     async (request) => {
       const { gateway, selector = '*', applications, upgrade } = request.body;
-      if (gateway === undefined) return provisioning.explainClasses(tenant, selector, applications, upgrade);
-      return { gateway, resolution: await provisioning.explain(tenant, gateway, applications, upgrade) };
+      if (gateway === undefined) return provisioning.explainClasses(tenantOf(request), selector, applications, upgrade);
+      return { gateway, resolution: await provisioning.explain(tenantOf(request), gateway, applications, upgrade) };
     },
   );
 }

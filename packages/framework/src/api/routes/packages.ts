@@ -12,7 +12,7 @@ import { mutablePage } from './artifacts.ts';
 
 const tags = ['packages'];
 
-export function packageRoutes(app: App, { builder, tenant }: ApiDeps): void {
+export function packageRoutes(app: App, { builder, tenantOf }: ApiDeps): void {
   app.get(
     '/api/v1/packages',
     {
@@ -23,7 +23,7 @@ export function packageRoutes(app: App, { builder, tenant }: ApiDeps): void {
         response: { 200: pageSchema(packageSummarySchema) },
       },
     },
-    async (request) => mutablePage(await builder.list(tenant, request.query)),
+    async (request) => mutablePage(await builder.list(tenantOf(request), request.query)),
   );
   app.get(
     '/api/v1/packages/:id',
@@ -36,7 +36,7 @@ export function packageRoutes(app: App, { builder, tenant }: ApiDeps): void {
       },
     },
     async (request) => {
-      const { summary, manifest } = await builder.find(tenant, request.params.id);
+      const { summary, manifest } = await builder.find(tenantOf(request), request.params.id);
       return { ...summary, manifest };
     },
   );

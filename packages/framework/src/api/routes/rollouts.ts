@@ -23,7 +23,7 @@ const ACTIONS = {
   retry: 'Try again where it failed, was refused, canceled or blocked',
 } as const;
 
-export function rolloutRoutes(app: App, { provisioning, tenant }: ApiDeps): void {
+export function rolloutRoutes(app: App, { provisioning, tenantOf }: ApiDeps): void {
   const { rollouts } = provisioning;
   app.post(
     '/api/v1/rollouts',
@@ -35,7 +35,7 @@ export function rolloutRoutes(app: App, { provisioning, tenant }: ApiDeps): void
         response: { 201: rolloutSchema, 400: problemSchema, 404: problemSchema, 409: problemSchema },
       },
     },
-    async (request, reply) => reply.code(201).send(await rollouts.create(tenant, request.body)),
+    async (request, reply) => reply.code(201).send(await rollouts.create(tenantOf(request), request.body)),
   );
   app.get(
     '/api/v1/rollouts',
@@ -47,12 +47,12 @@ export function rolloutRoutes(app: App, { provisioning, tenant }: ApiDeps): void
         response: { 200: pageSchema(rolloutSchema) },
       },
     },
-    async (request) => mutablePage(await rollouts.list(tenant, request.query)),
+    async (request) => mutablePage(await rollouts.list(tenantOf(request), request.query)),
   );
   app.get(
     '/api/v1/rollouts/:id',
     { schema: { tags, summary: 'A rollout', params, response: { 200: rolloutSchema, 404: problemSchema } } },
-    (request) => rollouts.get(tenant, request.params.id),
+    (request) => rollouts.get(tenantOf(request), request.params.id),
   );
   for (const action of ['pause', 'resume', 'abort', 'retry'] as const) {
     app.post(
@@ -65,7 +65,7 @@ export function rolloutRoutes(app: App, { provisioning, tenant }: ApiDeps): void
           response: { 200: rolloutSchema, 404: problemSchema, 409: problemSchema },
         },
       },
-      (request) => rollouts[action](tenant, request.params.id),
+      (request) => rollouts[action](tenantOf(request), request.params.id),
     );
   }
   app.get(
@@ -82,9 +82,11 @@ export function rolloutRoutes(app: App, { provisioning, tenant }: ApiDeps): void
     async (request) => {
       const { id } = request.params;
       const { state, ...page } = request.query;
-      await rollouts.get(tenant, id);
+      await rollouts.get(tenantOf(request), id);
       const states = state === undefined ? undefined : [state];
-      return mutablePage(await provisioning.listTasks(tenant, { ...page, rollout: id, states, transitions: false }));
+      return mutablePage(
+        await provisioning.listTasks(tenantOf(request), { ...page, rollout: id, states, transitions: false }),
+      );
     },
   );
   app.get(
@@ -97,6 +99,6 @@ export function rolloutRoutes(app: App, { provisioning, tenant }: ApiDeps): void
         response: { 200: taskSchema, 404: problemSchema },
       },
     },
-    (request) => provisioning.task(tenant, request.params.id),
+    (request) => provisioning.task(tenantOf(request), request.params.id),
   );
 }

@@ -4,7 +4,7 @@ import type { ApiDeps, App } from '../route.ts';
 
 const tags = ['enrolment'];
 
-export function tokenRoutes(app: App, { gateways, tenant }: ApiDeps): void {
+export function tokenRoutes(app: App, { gateways, tenantOf }: ApiDeps): void {
   app.post(
     '/api/v1/enrolment-tokens',
     {
@@ -16,7 +16,7 @@ export function tokenRoutes(app: App, { gateways, tenant }: ApiDeps): void {
         response: { 201: enrolmentTokenSchema },
       },
     },
-    async (request, reply) => reply.code(201).send(await gateways.createToken(tenant, request.body)),
+    async (request, reply) => reply.code(201).send(await gateways.createToken(tenantOf(request), request.body)),
   );
   app.get(
     '/api/v1/enrolment-tokens',
@@ -27,7 +27,7 @@ export function tokenRoutes(app: App, { gateways, tenant }: ApiDeps): void {
         response: { 200: z.object({ items: z.array(enrolmentTokenSchema) }) },
       },
     },
-    async () => ({ items: [...(await gateways.listTokens(tenant))] }),
+    async (request) => ({ items: [...(await gateways.listTokens(tenantOf(request)))] }),
   );
   app.delete(
     '/api/v1/enrolment-tokens/:id',
@@ -40,7 +40,7 @@ export function tokenRoutes(app: App, { gateways, tenant }: ApiDeps): void {
       },
     },
     async (request, reply) => {
-      await gateways.revokeToken(tenant, request.params.id);
+      await gateways.revokeToken(tenantOf(request), request.params.id);
       return reply.code(204).send(null);
     },
   );

@@ -1,26 +1,47 @@
 /** Byte ranges (RFC 9110, section 14). Pure. */
 
+/** `end` is exclusive. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
 export type RangeAnswer =
   | { readonly kind: 'whole' }
-  | { readonly kind: 'range'; readonly start: number; readonly end: number }
+  /** One or more, ascending, no two of which overlap. */
+  | { readonly kind: 'ranges'; readonly ranges: readonly [ByteRange, ...ByteRange[]] }
   | { readonly kind: 'unsatisfiable' };
 
+/** What a client may cut content into with one request. */
+const MAX_RANGES = 100;
+const UNSATISFIABLE = { kind: 'unsatisfiable' } as const;
+
 /**
- * Reads a Range header for content of `size` bytes; `end` is exclusive. Several ranges at once are answered with the
- * whole content, which RFC 9110 allows; a malformed header or a start past the end is unsatisfiable, as hawkBit has it.
+ * Reads a Range header for content of `size` bytes. As hawkBit has it, what is malformed, begins past the end or overlaps
+ * is unsatisfiable, all of it.
  */
 export function parseRange(header: string | undefined, size: number): RangeAnswer {
   if (header === undefined) return { kind: 'whole' };
   const match = /^bytes=\s*(.+)$/.exec(header.trim());
-  if (!match) return { kind: 'unsatisfiable' };
-  const specs = (match[1] ?? '').split(',').map((spec) => parseSpec(spec.trim(), size));
-  const [first] = specs;
-  if (!first || specs.some((spec) => spec === undefined)) return { kind: 'unsatisfiable' };
-  if (specs.length > 1) return { kind: 'whole' };
-  return { kind: 'range', ...first };
+  const specs = match?.[1]?.split(',') ?? [];
+  if (specs.length > MAX_RANGES) return UNSATISFIABLE;
+  const ranges: ByteRange[] = [];
+  for (const spec of specs) {
+    const range = parseSpec(spec.trim(), size);
+    if (!range) return UNSATISFIABLE;
+    ranges.push(range);
+  }
+  const [first, ...others] = ranges.toSorted((a, b) => a.start - b.start);
+  if (!first) return UNSATISFIABLE;
+  let { end } = first;
+  for (const other of others) {
+    if (other.start < end) return UNSATISFIABLE;
+    end = other.end;
+  }
+  return { kind: 'ranges', ranges: [first, ...others] };
 }
 
-function parseSpec(spec: string, size: number): { start: number; end: number } | undefined {
+function parseSpec(spec: string, size: number): ByteRange | undefined {
   const match = /^(\d{0,15})-(\d{0,15})$/.exec(spec);
   if (!match) return undefined;
   const [, from = '', to = ''] = match;
@@ -34,9 +55,11 @@ function parseSpec(spec: string, size: number): { start: number; end: number } |
   return start < end ? { start, end } : undefined;
 }
 
-/** If-Range (RFC 9110, 13.1.5): true when the range may be used. A date is never the one of this content. */
-export function ifRangeHolds(header: string | undefined, etag: string): boolean {
-  return header === undefined || header === etag;
+/** If-Range (RFC 9110, 13.1.5): true when the range may be used. An older date is that of other content. */
+export function ifRangeHolds(header: string | undefined, etag: string, lastModified: number): boolean {
+  if (header === undefined || header === etag) return true;
+  // Dates have whole seconds.
+  return !header.includes('"') && Date.parse(header) >= Math.floor(lastModified / 1000) * 1000;
 }
 
 /** If-None-Match / If-Match lists: `*`, or tags with or without quotes and `W/`. */

@@ -2,12 +2,13 @@
 import { LeonoreError, type GatewayId, type Tenant } from '@leonore/protocol';
 import type { GatewayManagement } from '../../gateway-management/mod.ts';
 
-/** @throws LeonoreError auth.missing, auth.wrong */
+/** With `registers`, a GatewayToken makes a gateway known that is not. @throws LeonoreError auth.missing, auth.wrong */
 export async function authenticateGateway(
   gateways: GatewayManagement,
   tenant: Tenant,
   id: GatewayId,
   authorization: string | undefined,
+  registers = false,
 ): Promise<void> {
   const match = /^(TargetToken|GatewayToken) (\S+)$/.exec(authorization ?? '');
   const token = match?.[2];
@@ -15,5 +16,5 @@ export async function authenticateGateway(
     throw new LeonoreError('auth.missing', 'send the header Authorization: TargetToken with the token of this gateway');
   }
   if (match[1] === 'TargetToken') await gateways.authenticate(tenant, id, token);
-  else await gateways.authenticateAny(tenant, id, token);
+  else await gateways.authenticateAny(tenant, id, token, registers);
 }

@@ -1,82 +1,67 @@
 /**
  * hawkBit's Direct Device Integration API, version 1: `/{tenant}/controller/v1/{controllerId}...`. Pull clients of other
  * makers (SWUpdate, rauc-hawkbit-updater, Zephyr) and LEONORE's own agent speak it. The contract is in docs/gateway-protocol.md.
- * JSON answers carry a Content-Length and an ETag made of their body; success is 200, always.
+ * JSON answers carry a Content-Length and an ETag made of their body; success is 200, always, but for one 201.
  */
-import { createHash } from 'node:crypto';
 import {
   ddiConfigDataSchema,
   ddiFeedbackSchema,
+  ddiInstalledSchema,
   formatSleep,
-  gatewayIdSchema,
   LeonoreError,
-  taskIdSchema,
-  tenantSchema,
   type DdiPoll,
   type GatewayId,
-  type TaskId,
   type Tenant,
 } from '@leonore/protocol';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { z } from 'zod';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { GatewayManagement } from '../../gateway-management/mod.ts';
-import type { PackageBuilder } from '../../package-builder/mod.ts';
-import type { GatewayTasks, TaskHistory } from '../contract.ts';
-import { cancelDocument, deploymentDocument, packageFileName } from '../documents.ts';
-import { tagListed } from './byte-range.ts';
+import type { Deltas, PackageBuilder } from '../../package-builder/mod.ts';
+import type { CurrentWork, GatewayTasks, TaskHistory } from '../contract.ts';
+import { cancelDocument, deploymentDocument } from '../documents.ts';
+import { checkAccept, sendDocument, takeBodies } from './answers.ts';
 import { authenticateGateway } from './credentials.ts';
-import { sendPackage } from './package-bytes.ts';
+import { registerDdiArtifacts } from './ddi-artifacts.ts';
+import { registerDdiConfirmations } from './ddi-confirmations.ts';
+import { actionId, type Caller, callerOf, parse, ROOT } from './ddi-request.ts';
 
 export interface DdiOptions {
-  /** The tenant that is served; one for now. */
-  readonly tenant: Tenant;
+  readonly tenants: ReadonlySet<Tenant>;
   readonly pollIntervalSeconds: number;
   /** Longest that a poll with `Prefer: wait=N` is held, seconds. */
   readonly maxWaitSeconds: number;
+  /** Where push is offered; asked at each poll, as it may change. */
+  readonly mqttUrl: () => string | undefined;
 }
 
-interface Params {
-  tenant: string;
-  controllerId: string;
-  actionId: string;
-  moduleId: string;
-  filename: string;
-}
-
-interface Caller {
-  readonly tenant: Tenant;
-  readonly id: GatewayId;
-  /** Up to and with the controller id, as the request wrote the tenant. */
-  readonly baseUrl: string;
-  readonly origin: string;
-}
-
-const ROOT = '/:tenant/controller/v1/:controllerId';
-const JSON_TYPES = ['application/hal+json', 'application/json'] as const;
+/** hawkBit's own: no poll comes sooner, and this often while a maintenance window draws near. */
+const MIN_SLEEP_SECONDS = 30;
+const POLLS_BEFORE_WINDOW = 3;
+const MAX_HISTORY = 100;
 
 export function registerDdi(
   app: FastifyInstance,
-  deps: { tasks: GatewayTasks; gateways: GatewayManagement; builder: PackageBuilder; stopping: AbortSignal },
+  deps: {
+    tasks: GatewayTasks;
+    gateways: GatewayManagement;
+    builder: PackageBuilder;
+    deltas: Pick<Deltas, 'open'>;
+    stopping: AbortSignal;
+  },
   options: DdiOptions,
 ): void {
-  const { tasks, gateways, builder, stopping } = deps;
+  const { tasks, gateways, stopping } = deps;
   const callers = new WeakMap<FastifyRequest, Caller>();
+  takeBodies(app);
 
   app.addHook('onRequest', async (request) => {
-    const params = request.params as Partial<Params>;
-    const tenant = parse(tenantSchema, params.tenant, 'tenant');
-    const id = parse(gatewayIdSchema, params.controllerId, 'controllerId');
+    const found = callerOf(request);
+    const { tenant, id } = found;
     // A gateway token must not make tenants up.
-    if (tenant !== options.tenant) throw new LeonoreError('auth.wrong', `there is no tenant ${tenant} here`);
-    await authenticateGateway(gateways, tenant, id, request.headers.authorization);
+    if (!options.tenants.has(tenant)) throw new LeonoreError('auth.wrong', `there is no tenant ${tenant} here`);
+    const registers = request.method !== 'POST' && REGISTERING.includes(request.routeOptions.url ?? '');
+    await authenticateGateway(gateways, tenant, id, request.headers.authorization, registers);
     gateways.seen(tenant, id);
-    const origin = `${request.protocol}://${request.host}`;
-    callers.set(request, {
-      tenant,
-      id,
-      origin,
-      baseUrl: `${origin}/${params.tenant}/controller/v1/${encodeURIComponent(id)}`,
-    });
+    callers.set(request, found);
   });
 
   function caller(request: FastifyRequest): Caller {
@@ -86,16 +71,12 @@ export function registerDdi(
   }
 
   /** `actionHistory=N`: 0 none, below 0 or above 100 all that there is, up to 100. */
-  async function actionHistory(
-    tenant: Tenant,
-    id: GatewayId,
-    task: TaskId,
-    asked: string | undefined,
-  ): Promise<TaskHistory | undefined> {
-    const wanted = Number(asked ?? 0);
+  async function actionHistory(request: FastifyRequest): Promise<TaskHistory | undefined> {
+    const { tenant, id } = caller(request);
+    const wanted = Number((request.query as { actionHistory?: string }).actionHistory ?? 0);
     if (!Number.isInteger(wanted) || wanted === 0) return undefined;
-    const { status, messages } = await tasks.history(tenant, id, task);
-    return { status, messages: messages.slice(0, wanted < 0 || wanted > 100 ? 100 : wanted) };
+    const { status, messages } = await tasks.history(tenant, id, actionId(request));
+    return { status, messages: messages.slice(0, wanted < 0 || wanted > MAX_HISTORY ? MAX_HISTORY : wanted) };
   }
 
   /** Looks, and where there is nothing, waits: until there is, the time is over, the gateway or the node goes. */
@@ -122,39 +103,30 @@ export function registerDdi(
     }
   }
 
-  app.get(ROOT, async (request, reply) => {
+  app.get(ROOT, { onRequest: checkAccept }, async (request, reply) => {
     const { tenant, id, baseUrl } = caller(request);
     const wait = Math.min(preferredWait(request.headers.prefer), options.maxWaitSeconds);
     const work = wait > 0 ? await workWithin(request, tenant, id, wait) : await tasks.current(tenant, id);
-    const links: NonNullable<DdiPoll['_links']> = {};
-    if (work.kind === 'deployment') {
-      links.deploymentBase = { href: `${baseUrl}/deploymentBase/${work.task}?c=${work.revision}` };
-    } else if (work.kind === 'cancel') {
-      links.cancelAction = { href: `${baseUrl}/cancelAction/${work.task}` };
-    } else {
-      const installed = await tasks.installedTask(tenant, id);
-      if (installed !== undefined) links.installedBase = { href: `${baseUrl}/installedBase/${installed}` };
-    }
-    if (await wantsConfigData(gateways, tenant, id)) links.configData = { href: `${baseUrl}/configData` };
+    const [installed, gateway] = await Promise.all([tasks.installedTask(tenant, id), gateways.get(tenant, id)]);
+    const links: NonNullable<DdiPoll['_links']> = { ...linkTo(work, baseUrl) };
+    if (installed !== undefined) links.installedBase = { href: `${baseUrl}/installedBase/${installed}` };
+    if (wantsConfigData(gateway)) links.configData = { href: `${baseUrl}/configData` };
+    const mqttUrl = gateway.origin === 'enrolled' ? options.mqttUrl() : undefined;
     const poll: DdiPoll = {
-      config: { polling: { sleep: formatSleep(options.pollIntervalSeconds) } },
+      config: {
+        polling: { sleep: formatSleep(sleepBefore(work, options.pollIntervalSeconds)) },
+        ...(mqttUrl === undefined ? {} : { push: { mqttUrl } }),
+      },
       ...(Object.keys(links).length > 0 ? { _links: links } : {}),
     };
-    return sendJson(request, reply, poll);
+    return sendDocument(request, reply, poll);
   });
 
-  app.get<{ Querystring: { actionHistory?: string } }>(`${ROOT}/deploymentBase/:actionId`, async (request, reply) => {
+  app.get(`${ROOT}/deploymentBase/:actionId`, { onRequest: checkAccept }, async (request, reply) => {
     const { tenant, id, origin } = caller(request);
     const delivery = await tasks.deliver(tenant, id, actionId(request), 'pull');
-    const history = await actionHistory(tenant, id, delivery.task, request.query.actionHistory);
-    return sendJson(request, reply, deploymentDocument(origin, tenant, id, delivery, history));
-  });
-
-  app.get<{ Querystring: { actionHistory?: string } }>(`${ROOT}/installedBase/:actionId`, async (request, reply) => {
-    const { tenant, id, origin } = caller(request);
-    const delivery = await tasks.installed(tenant, id, actionId(request));
-    const history = await actionHistory(tenant, id, delivery.task, request.query.actionHistory);
-    return sendJson(request, reply, deploymentDocument(origin, tenant, id, delivery, history));
+    const history = await actionHistory(request);
+    return sendDocument(request, reply, deploymentDocument(origin, tenant, id, delivery, history));
   });
 
   app.post(`${ROOT}/deploymentBase/:actionId/feedback`, async (request, reply) => {
@@ -163,11 +135,24 @@ export function registerDdi(
     return reply.code(200).send();
   });
 
-  app.get(`${ROOT}/cancelAction/:actionId`, async (request, reply) => {
+  app.get(`${ROOT}/installedBase/:actionId`, { onRequest: checkAccept }, async (request, reply) => {
+    const { tenant, id, origin } = caller(request);
+    const delivery = await tasks.installed(tenant, id, actionId(request));
+    const history = await actionHistory(request);
+    return sendDocument(request, reply, deploymentDocument(origin, tenant, id, delivery, history));
+  });
+
+  app.put(`${ROOT}/installedBase`, async (request, reply) => {
+    const { tenant, id } = caller(request);
+    const { recorded } = await gateways.putInstalled(tenant, id, parse(ddiInstalledSchema, request.body, 'installed'));
+    return reply.code(recorded ? 201 : 200).send();
+  });
+
+  app.get(`${ROOT}/cancelAction/:actionId`, { onRequest: checkAccept }, async (request, reply) => {
     const { tenant, id } = caller(request);
     const task = actionId(request);
     await tasks.cancelRequested(tenant, id, task);
-    return sendJson(request, reply, cancelDocument(task));
+    return sendDocument(request, reply, cancelDocument(task));
   });
 
   app.post(`${ROOT}/cancelAction/:actionId/feedback`, async (request, reply) => {
@@ -182,89 +167,42 @@ export function registerDdi(
     return reply.code(200).send();
   });
 
-  app.get(`${ROOT}/softwaremodules/:moduleId/artifacts`, async (request, reply) => {
-    const { tenant, id, origin } = caller(request);
-    const task = moduleId(request);
-    const delivery = { task, expiresAt: 0, ...(await tasks.download(tenant, id, task, false)) };
-    return sendJson(
-      request,
-      reply,
-      deploymentDocument(origin, tenant, id, delivery).deployment.chunks[0]?.artifacts ?? [],
-    );
-  });
-
-  app.get(`${ROOT}/softwaremodules/:moduleId/artifacts/:filename`, async (request, reply) => {
-    const { tenant, id } = caller(request);
-    const task = moduleId(request);
-    const { filename } = request.params as Params;
-    const begins = request.method === 'GET' && !filename.endsWith('.MD5SUM');
-    const { package: record, hashes } = await tasks.download(tenant, id, task, begins);
-    const fileName = packageFileName({ package: record });
-    if (filename === `${fileName}.MD5SUM`) {
-      return reply
-        .header('content-type', 'text/plain')
-        .header('content-disposition', `attachment;filename=${filename}`)
-        .send(`${hashes.md5}  ${fileName}`);
-    }
-    if (filename !== fileName)
-      throw new LeonoreError('task.unknown', `task ${task} has no file ${filename}; it has ${fileName}`);
-    return sendPackage(builder, request, reply, { record, etag: hashes.sha1, fileName, cacheControl: 'private' });
-  });
+  registerDdiConfirmations(app, { tasks, gateways, caller, actionHistory });
+  registerDdiArtifacts(app, { ...deps, caller });
 }
 
-/** Own agents send their whole profile; the others are asked for their attributes until they sent some. */
-async function wantsConfigData(gateways: GatewayManagement, tenant: Tenant, id: GatewayId): Promise<boolean> {
-  const { profile, origin } = await gateways.get(tenant, id);
-  return origin !== 'enrolled' && Object.keys(profile.attributes).length === 0;
-}
+/** Calls with which a gateway that nobody announced comes in. */
+const REGISTERING: readonly string[] = [ROOT, `${ROOT}/confirmationBase`];
 
-/** Content negotiation, Content-Length, ETag and 304 for a JSON answer. */
-function sendJson(request: FastifyRequest, reply: FastifyReply, document: unknown): FastifyReply {
-  const type = acceptedType(request.headers.accept);
-  const body = JSON.stringify(document);
-  const etag = createHash('sha1').update(body).digest('base64url');
-  reply.header('etag', `"${etag}"`);
-  const ifNoneMatch = request.headers['if-none-match'];
-  if (ifNoneMatch !== undefined && tagListed(ifNoneMatch, etag)) return reply.code(304).send();
-  return reply.code(200).header('content-type', `${type};charset=UTF-8`).send(body);
-}
-
-function acceptedType(accept: string | undefined): string {
-  if (accept === undefined || accept.trim() === '') return JSON_TYPES[0];
-  const wanted = accept.split(',').map((entry) => entry.split(';')[0]?.trim().toLowerCase() ?? '');
-  for (const type of wanted) {
-    if (type === '*/*' || type === 'application/*') return JSON_TYPES[0];
-    const match = JSON_TYPES.find((known) => known === type);
-    if (match) return match;
+/** One link at most: a gateway does one thing at a time. */
+function linkTo(work: CurrentWork, baseUrl: string): DdiPoll['_links'] {
+  switch (work.kind) {
+    case 'none':
+      return {};
+    case 'cancel':
+      return { cancelAction: { href: `${baseUrl}/cancelAction/${work.task}` } };
+    case 'confirmation':
+      return { confirmationBase: { href: `${baseUrl}/confirmationBase/${work.task}?c=${work.revision}` } };
+    case 'deployment':
+      return { deploymentBase: { href: `${baseUrl}/deploymentBase/${work.task}?c=${work.revision}` } };
+    default:
+      return work satisfies never;
   }
-  throw new LeonoreError('request.not-acceptable', `this address answers ${JSON_TYPES.join(' or ')}, not ${accept}`);
+}
+
+/** Seconds. Before a maintenance window opens a gateway comes more often, so that it does not miss it. */
+function sleepBefore(work: CurrentWork, interval: number): number {
+  if (work.kind !== 'deployment' || work.opensInMs === undefined) return interval;
+  return Math.min(interval, Math.max(work.opensInMs / 1000 / POLLS_BEFORE_WINDOW, MIN_SLEEP_SECONDS));
+}
+
+/** LEONORE's own agent answers with its profile. */
+function wantsConfigData(gateway: Awaited<ReturnType<GatewayManagement['get']>>): boolean {
+  if (gateway.origin === 'enrolled') return gateway.profile.revision === undefined;
+  return gateway.attributesKnown !== true;
 }
 
 function preferredWait(prefer: string | string[] | undefined): number {
   const match = /(?:^|[,;\s])wait=(\d{1,4})/.exec(String(prefer ?? ''));
   return match ? Number(match[1]) : 0;
-}
-
-function actionId(request: FastifyRequest): TaskId {
-  return knownId((request.params as Params).actionId);
-}
-
-function moduleId(request: FastifyRequest): TaskId {
-  return knownId((request.params as Params).moduleId);
-}
-
-function knownId(text: string): TaskId {
-  const id = /^\d{1,10}$/.test(text) ? taskIdSchema.safeParse(text) : undefined;
-  if (!id?.success) throw new LeonoreError('task.unknown', `there is no task ${text}`);
-  return id.data;
-}
-
-function parse<T extends z.ZodType>(schema: T, value: unknown, what: string): z.infer<T> {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new LeonoreError(
-    'request.invalid',
-    `${[what, ...(issue?.path ?? [])].map(String).join('.')}: ${issue?.message}`,
-  );
 }

@@ -2,6 +2,7 @@
 import {
   enrolRequestSchema,
   gatewayIdSchema,
+  isLeonoreError,
   LeonoreError,
   type EnrolAnswer,
   type GatewayId,
@@ -17,9 +18,9 @@ const MAX_ENROL_BYTES = 512 * 1024;
 export function registerGatewayApi(
   app: FastifyInstance,
   deps: { gateways: GatewayManagement },
-  options: { tenant: Tenant; pollIntervalSeconds: number; mqttUrl: () => string | undefined },
+  options: { tenants: ReadonlySet<Tenant>; pollIntervalSeconds: number; mqttUrl: () => string | undefined },
 ): void {
-  const { tenant, pollIntervalSeconds } = options;
+  const { tenants, pollIntervalSeconds } = options;
 
   app.post('/gateway/v1/enrol', { bodyLimit: MAX_ENROL_BYTES }, async (request): Promise<EnrolAnswer> => {
     const parsed = enrolRequestSchema.safeParse(request.body);
@@ -30,6 +31,7 @@ export function registerGatewayApi(
         `${issue?.path.map(String).join('.') || 'the body'}: ${issue?.message}`,
       );
     }
+    const tenant = await deps.gateways.tenantOf([...tenants], parsed.data);
     const record = await deps.gateways.enrol(tenant, parsed.data);
     const mqttUrl = options.mqttUrl();
     return {
@@ -43,18 +45,30 @@ export function registerGatewayApi(
   });
 
   async function profile(request: FastifyRequest, mode: 'replace' | 'merge'): Promise<object> {
-    const id = await caller(request);
+    const { tenant, id } = await caller(request);
     await deps.gateways.putProfile(tenant, id, request.body, mode);
     return {};
   }
 
-  async function caller(request: FastifyRequest): Promise<GatewayId> {
+  /** The address names no tenant: the credential does. */
+  async function caller(request: FastifyRequest): Promise<{ tenant: Tenant; id: GatewayId }> {
     const id = gatewayIdSchema.safeParse((request.params as { id?: string }).id);
     if (!id.success) throw new LeonoreError('request.invalid', `id: ${id.error.issues[0]?.message}`);
-    await authenticateGateway(deps.gateways, tenant, id.data, request.headers.authorization);
-    return id.data;
+    let refusal: unknown;
+    for (const tenant of tenants) {
+      try {
+        await authenticateGateway(deps.gateways, tenant, id.data, request.headers.authorization);
+        return { tenant, id: id.data };
+      } catch (error) {
+        if (!isLeonoreError(error)) throw error;
+        refusal = error;
+      }
+    }
+    throw refusal;
   }
 
   app.put('/gateway/v1/:id/profile', (request) => profile(request, 'replace'));
+  // As PUT: busybox's wget knows GET and POST only.
+  app.post('/gateway/v1/:id/profile', (request) => profile(request, 'replace'));
   app.patch('/gateway/v1/:id/profile', (request) => profile(request, 'merge'));
 }

@@ -31,6 +31,7 @@ export interface BrokerOptions {
   readonly port: number;
   /** The node's name, by which the database knows who holds a connection. */
   readonly node: string;
+  readonly tenants: ReadonlySet<Tenant>;
   /** What download links in pushed documents begin with, such as http://node:8080. */
   readonly baseUrl: () => string;
   /** Time from connection to a valid CONNECT, milliseconds. */
@@ -108,9 +109,11 @@ export async function createBroker(
     const slash = (username ?? '').indexOf('/');
     const tenant = tenantSchema.safeParse((username ?? '').slice(0, Math.max(slash, 0))).data;
     const id = gatewayIdSchema.safeParse((username ?? '').slice(slash + 1)).data;
-    if (tenant === undefined || id === undefined || client.id !== id)
+    if (tenant === undefined || id === undefined || client.id !== id || !options.tenants.has(tenant))
       throw new LeonoreError('auth.wrong', 'the user name is TENANT/ID and the client id is the ID');
     await gateways.authenticate(tenant, id, String(password ?? ''));
+    // The broker ends the older of two connections of one client; another tenant's gateway of this id is another client.
+    client.id = key({ tenant, id });
     // Whatever it asks for: nothing is kept for a client that is away.
     client.clean = true;
     sessions.set(client, { tenant, id });

@@ -18,7 +18,7 @@ import type { z } from 'zod';
 import { createEventBus } from '../../events/mod.ts';
 import type { GatewayPush } from '../../gateway-handler/mod.ts';
 import { createGatewayManagement } from '../../gateway-management/mod.ts';
-import { createByteCache, createPackageBuilder } from '../../package-builder/mod.ts';
+import { createArchiveFormats, createByteCache, createPackageBuilder } from '../../package-builder/mod.ts';
 import { openFileBlobs, openSqliteRepositories } from '../../repositories/mod.ts';
 import { createProvisioningHandler } from '../mod.ts';
 
@@ -27,7 +27,8 @@ export const gatewayId = (id: string) => gatewayIdSchema.parse(id);
 
 export type Rig = Awaited<ReturnType<typeof openRig>>;
 
-export async function openRig() {
+/** `graceMs`: how long packages stay that nothing needs. */
+export async function openRig({ graceMs = 86_400_000 } = {}) {
   const dir = await mkdtemp(join(tmpdir(), 'leonore-provisioning-'));
   const clock = { now: 1_000_000 };
   const connected = new Set<GatewayId>();
@@ -54,7 +55,8 @@ export async function openRig() {
       createGatewayManagement({ repositories, now, onError }, { livenessFlushIntervalMs: 3_600_000 }),
     );
     const cache = createByteCache({ maxBytes: 1e6, maxItemBytes: 1e6 });
-    const builder = createPackageBuilder({ repositories, blobs, cache, now });
+    const formats = createArchiveFormats();
+    const builder = createPackageBuilder({ repositories, blobs, cache, now, formats }, { graceMs });
     const provisioning = stack.use(
       createProvisioningHandler(
         { repositories, builder, gateways, events: createEventBus({ keep: 10 }), push: () => push, now, onError },
@@ -62,7 +64,14 @@ export async function openRig() {
       ),
     );
     const resources = stack.move();
-    return { repositories, blobs, gateways, provisioning, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+    return {
+      repositories,
+      blobs,
+      gateways,
+      builder,
+      provisioning,
+      [Symbol.asyncDispose]: () => resources.disposeAsync(),
+    };
   }
 
   let node = await start();
