@@ -11,6 +11,10 @@ export const applicationSchema = z.object({
   controlDir: z.string(),
   /** Kept over updates; also how its processes are known again. */
   dataDir: z.string(),
+  /** Emptied when it is launched. */
+  tmpDir: z.string().optional(),
+  /** Binary folders of what it needs. */
+  needs: z.array(z.string()).optional(),
   logFile: z.string(),
   run: runSchema.optional(),
   /** Everything its scripts find in their environment, but for LEONORE_SCRIPT. */
@@ -18,6 +22,7 @@ export const applicationSchema = z.object({
 });
 /** One version of a component, ready to be run. */
 export type Application = z.infer<typeof applicationSchema>;
+export type RunnableApplication = Application & { readonly run: Run };
 
 export interface EnvironmentFacts {
   readonly name: string;

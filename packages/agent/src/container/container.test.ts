@@ -60,7 +60,7 @@ void test('starts an application in its folder with a clear environment, and sto
   const app = await application(root.path, { start: 'env > env.txt; pwd; sleep 300 & sleep 301 & wait' });
   await box.start(app);
   await box.check(app);
-  assert.equal(box.state('app'), 'running');
+  assert.equal(box.status('app')?.state, 'running');
   await until('three processes', async () => (await running(app)).length === 3);
   const env = await text(join(app.binaryDir, 'env.txt'));
   assert.match(env, /^LEONORE_GATEWAY_ID=gw-1$/m);
@@ -69,7 +69,7 @@ void test('starts an application in its folder with a clear environment, and sto
   assert.equal((await text(app.logFile)).trim(), app.binaryDir);
   await box.stop('app', app.dataDir);
   assert.deepEqual(await running(app), []);
-  assert.equal(box.state('app'), undefined);
+  assert.equal(box.status('app')?.state, undefined);
 });
 
 void test('runs the stop script, and kills what does not listen to SIGTERM, also when it left the group', async () => {
@@ -97,7 +97,7 @@ void test('starts a crashing application again, with growing delays, and tells i
     const lines = (await text(join(app.dataDir, 'starts'))).trim().split('\n');
     return lines.length >= 5 && lines.map((line) => Number(line) / 1e6);
   });
-  assert.equal(box.state('app'), 'failed');
+  await until('its end', () => box.status('app')?.state === 'failed');
   const gap = (index: number): number => (starts[index + 1] ?? 0) - (starts[index] ?? 0);
   assert.ok(gap(0) >= 50 && gap(3) >= 400, `gaps grow: ${[0, 1, 2, 3].map(gap).join(' ')}`);
   await box.stop('app', app.dataDir);
@@ -119,7 +119,7 @@ void test('follows run.restart: on-failure leaves a clean end alone, never leave
       { restart },
     );
     await box.start(app);
-    await until(`${restart} is ${state}`, () => box.state('app') === state);
+    await until(`${restart} is ${state}`, () => box.status('app')?.state === state);
     await new Promise((resolve) => setTimeout(resolve, 150));
     assert.equal(await text(join(app.dataDir, restart)), 'x\n');
     await box.stop('app', app.dataDir);
@@ -139,7 +139,7 @@ void test('an application outlives the container and is adopted by the next, its
   await using second = container(root.path);
   await second.start(app);
   assert.equal((await running(app))[0], pid, 'not started twice');
-  assert.equal(second.state('app'), 'running');
+  assert.equal(second.status('app')?.state, 'running');
   process.kill(-pid, 'SIGKILL');
   const again = await until('a new start', async () => (await running(app)).find((other) => other !== pid));
   assert.notEqual(again, pid);
@@ -209,9 +209,9 @@ void test('health: waits until the script succeeds, fails with the last words wh
     { healthTimeoutSeconds: 5 },
   );
   await box.start(app);
-  assert.equal(box.state('app'), 'starting');
+  assert.equal(box.status('app')?.state, 'starting');
   await box.check(app);
-  assert.equal(box.state('app'), 'running');
+  assert.equal(box.status('app')?.state, 'running');
   await box.stop('app', app.dataDir);
 
   const sick = await application(
@@ -257,10 +257,10 @@ void test('health of a running application shows in its state, both ways', async
   await box.start(app);
   await box.check(app);
   await writeFile(join(app.binaryDir, 'sick'), '');
-  await until('failed', () => box.state('app') === 'failed');
+  await until('failed', () => box.status('app')?.state === 'failed');
   assert.equal((await running(app)).length > 0, true, 'unhealthy is told, not killed');
   await (await import('node:fs/promises')).rm(join(app.binaryDir, 'sick'));
-  await until('running', () => box.state('app') === 'running');
+  await until('running', () => box.status('app')?.state === 'running');
   await box.stop('app', app.dataDir);
 });
 
@@ -324,4 +324,78 @@ void test('the log is capped while the application goes on writing', async () =>
   const log = await readFile(app.logFile);
   assert.ok(!log.includes(0), 'no hole where it was cut');
   await terminate(app.dataDir, { graceMs: 0 });
+});
+
+void test('a daemon that forks twice and leaves the session ends with its application, and is none of another', async () => {
+  await using root = await temporaryFolder();
+  await using box = container(root.path);
+  const daemon = '(setsid sh -c "exec sleep 310" &) &';
+  const app = await application(root.path, { start: `${daemon}\nexec sleep 300` });
+  await box.start(app);
+  const two = await until('both', async () => {
+    const found = await running(app);
+    return found.length === 2 && found;
+  });
+  const groups = await Promise.all(two.map(async (pid) => (await readProcess(pid))?.group));
+  assert.equal(new Set(groups).size, 2, 'a group of its own');
+  await box.stop('app', app.dataDir);
+  assert.deepEqual(await running(app), []);
+});
+
+void test('a script that hangs is killed with the daemon that left its group, and so is one that is broken off', async () => {
+  await using root = await temporaryFolder();
+  await using box = container(root.path, { scriptMs: 500 });
+  const app = await application(root.path, { install: '(setsid sleep 311 &); sleep 312' }, null);
+  await assert.rejects(box.script(app, 'install'), /did not end within/);
+  assert.deepEqual(await findMarked(app.dataDir), []);
+  await assert.rejects(box.script(app, 'install', AbortSignal.timeout(200)), { name: 'TimeoutError' });
+  assert.deepEqual(await findMarked(app.dataDir), []);
+});
+
+void test('what cannot be executed is an error in an installation, and tried again when the agent starts', async () => {
+  await using root = await temporaryFolder();
+  await using box = container(root.path);
+  const app = await application(root.path, { start: 'exec sleep 300' });
+  const script = join(app.controlDir, 'start');
+  await chmod(script, 0o644);
+  await assert.rejects(box.start(app), /control\/start cannot be executed.*EACCES/);
+  assert.equal(box.status('app'), undefined);
+  await box.start(app, { keepTrying: true });
+  assert.equal(box.status('app')?.state, 'failed');
+  assert.match(box.status('app')?.lastExit?.why ?? '', /EACCES/);
+  await chmod(script, 0o755);
+  await until('it runs', () => box.status('app')?.state === 'starting');
+  await box.stop('app', app.dataDir);
+});
+
+void test('the status tells since when it runs, how often it was started again and how it ended, also to the next agent', async () => {
+  await using root = await temporaryFolder();
+  const clock = { now: 1000 };
+  const open = () =>
+    createContainer({ runDir: join(root.path, 'run'), logger: silentLogger, timing: TIMING, now: () => clock.now });
+  const app = await application(root.path, {
+    start: 'test -e "$LEONORE_DATA_DIR/stay" && exec sleep 300; touch "$LEONORE_DATA_DIR/stay"; exit 5',
+  });
+  {
+    await using first = open();
+    await first.start(app);
+    await until('an end', () => first.status('app')?.lastExit);
+    assert.deepEqual(first.status('app')?.lastExit, { at: 1000, code: 5 });
+    assert.equal(first.status('app')?.since, undefined, 'nothing runs');
+    clock.now = 2000;
+    await until('a start', () => first.status('app')?.since === 2000);
+    assert.equal(first.status('app')?.restarts, 1);
+    await until('the note of it', async () => /"restarts":1/.test(await text(join(root.path, 'run/app.json'))));
+  }
+  clock.now = 3000;
+  await using second = open();
+  await second.start(app);
+  const { state, since, restarts } = second.status('app') ?? {};
+  assert.deepEqual([state, since, restarts], ['running', 2000, 1]);
+  const [pid] = await running(app);
+  process.kill(pid ?? 0, 'SIGKILL');
+  await until('its end', () => second.status('app')?.restarts === 2);
+  assert.deepEqual(second.status('app')?.lastExit, { at: 3000 }, 'how, nobody saw');
+  await second.stop('app', app.dataDir);
+  assert.equal(second.status('app'), undefined);
 });

@@ -1,6 +1,6 @@
 /**
- * Runs a control script to its end: own process group, clear environment, a time limit after which the whole group is
- * killed, output taken in but only its end kept.
+ * Runs a control script to its end: own process group, clear environment, a time limit after which it is killed with all
+ * that came of it, output taken in but only its end kept.
  */
 import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
@@ -9,12 +9,26 @@ import { join } from 'node:path';
 import { type ControlScript, LeonoreError } from '@leonore/protocol';
 import { type Application, scriptEnvironment } from './application.ts';
 import { tailLines } from './log-file.ts';
+import { terminate } from './process-table.ts';
 
 export type ScriptResult =
   | { readonly outcome: 'absent' }
   | { readonly outcome: 'ended'; readonly exitCode: number; readonly output: string }
   | { readonly outcome: 'killed'; readonly signal: string; readonly output: string }
   | { readonly outcome: 'timeout'; readonly output: string };
+
+/** What is executed in place of the script itself. */
+export interface ScriptCall {
+  readonly file: string;
+  readonly args: readonly string[];
+}
+export interface ScriptOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+  /** User and group id; undefined: the agent's. */
+  readonly user?: number | undefined;
+  readonly call?: ScriptCall | undefined;
+}
 
 /** Output kept of a script, bytes; and of it in a report, lines. */
 const MAX_OUTPUT = 64 * 1024;
@@ -27,20 +41,40 @@ export async function hasScript(application: Application, script: ControlScript)
   );
 }
 
-/** @throws the signal's reason when aborted (the script's group is killed); LeonoreError when it cannot be executed. */
+/** @throws the signal's reason when aborted (the script is killed); LeonoreError when it cannot be executed. */
 export async function runScript(
   application: Application,
   script: ControlScript,
-  options: { timeoutMs: number; signal?: AbortSignal | undefined },
+  options: ScriptOptions,
 ): Promise<ScriptResult> {
   if (!(await hasScript(application, script))) return { outcome: 'absent' };
   options.signal?.throwIfAborted();
+  try {
+    const result = await execute(application, script, options);
+    // Health is asked too often to look for what a good one may have left; `sweep` does in time.
+    const well = result.outcome === 'ended' && result.exitCode === 0;
+    if (script !== 'health' || !well) await endLeftovers(application, script);
+    return result;
+  } catch (error) {
+    if (options.signal?.aborted) await endLeftovers(application, script);
+    throw error;
+  }
+}
+
+/** What has left the script's group. */
+async function endLeftovers({ dataDir }: Application, script: ControlScript): Promise<void> {
+  await terminate(dataDir, { graceMs: 0, only: (found) => found.script === script });
+}
+
+function execute(application: Application, script: ControlScript, options: ScriptOptions): Promise<ScriptResult> {
+  const { call = { file: join(application.controlDir, script), args: [] }, user } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(join(application.controlDir, script), [], {
+    const child = spawn(call.file, [...call.args], {
       cwd: application.binaryDir,
       env: scriptEnvironment(application, script),
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...(user === undefined ? {} : { uid: user, gid: user }),
     });
     let kept = Buffer.alloc(0);
     const keep = (chunk: Buffer): void => {
@@ -111,12 +145,18 @@ export function scriptFault(script: ControlScript, result: ScriptResult, timeout
   }
 }
 
+/** For machines. */
+export function endingOf(result: ScriptResult): { exitCode?: number; signal?: string } {
+  if (result.outcome === 'ended') return { exitCode: result.exitCode };
+  return result.outcome === 'killed' ? { signal: result.signal } : {};
+}
+
 /** @throws LeonoreError `agent.script-failed` with the last lines it said in `details.output`. */
 export function requireSuccess(script: ControlScript, result: ScriptResult, timeoutMs: number): void {
   const fault = scriptFault(script, result, timeoutMs);
   if (fault === undefined) return;
   const output = result.outcome === 'absent' ? [] : tailLines(result.output, REPORTED_LINES);
   throw new LeonoreError('agent.script-failed', fault, {
-    details: { script, output, ...(result.outcome === 'ended' ? { exitCode: result.exitCode } : {}) },
+    details: { script, output, ...endingOf(result) },
   });
 }

@@ -9,20 +9,29 @@ export async function logSize(file: string): Promise<number> {
   return (await stat(file).catch(() => undefined))?.size ?? 0;
 }
 
-/** When the file is over `maxBytes`: its last `maxBytes` become FILE.1, and it is empty. @returns whether it was. */
-export async function rotateLog(file: string, maxBytes: number): Promise<boolean> {
+export interface Rotation {
+  /** Bytes that were found. */
+  readonly size: number;
+  readonly cut: boolean;
+  readonly kept: boolean;
+}
+
+/** When the file is over `maxBytes` it is emptied; its last `maxBytes` become FILE.1 when `keep` says so. */
+export async function rotateLog(file: string, maxBytes: number, keep = true): Promise<Rotation> {
   const size = await logSize(file);
-  if (size <= maxBytes) return false;
+  if (size <= maxBytes) return { size, cut: false, kept: false };
   const handle = await open(file, 'r+');
   try {
-    const end = await readAt(handle, size - maxBytes, maxBytes);
-    // On a full disk the old log is what can be spared.
-    await writeFile(`${file}.1`, end).catch(() => rm(`${file}.1`, { force: true }));
+    if (keep) {
+      const end = await readAt(handle, size - maxBytes, maxBytes);
+      // On a full disk the old log is what can be spared.
+      await writeFile(`${file}.1`, end).catch(() => rm(`${file}.1`, { recursive: true, force: true }));
+    }
     await handle.truncate(0);
   } finally {
     await handle.close();
   }
-  return true;
+  return { size, cut: true, kept: keep };
 }
 
 /** The last lines written at or after byte `from`, oldest first. */

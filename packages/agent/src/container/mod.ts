@@ -7,5 +7,7 @@ export {
   type ContainerTiming,
   createContainer,
 } from './container.ts';
-export { bootId, findMarked, readProcess, terminate } from './process-table.ts';
-export type { ApplicationState } from './supervised.ts';
+export { executorCapabilities } from './executors/all.ts';
+export { APPLICATION_USERS, type ApplicationUsers } from './identities.ts';
+export { bootId, findMarked, type MarkedProcess, readProcess, terminate } from './process-table.ts';
+export type { ApplicationState, ApplicationStatus } from './supervised.ts';

@@ -8,6 +8,9 @@ const pidFileSchema = z.object({
   startTime: z.string(),
   bootId: z.string(),
   application: applicationSchema,
+  /** Milliseconds since 1970. */
+  startedAt: z.number().optional(),
+  restarts: z.int().optional(),
 });
 export type PidFile = z.infer<typeof pidFileSchema>;
 
@@ -20,10 +23,12 @@ export async function readPidFile(file: string): Promise<PidFile | undefined> {
   }
 }
 
+/** Only for the agent's user: the environment in it may hold what is nobody else's business. */
 export async function writePidFile(file: string, content: PidFile): Promise<void> {
-  await writeFile(file, JSON.stringify(content));
+  await writeFile(file, JSON.stringify(content), { mode: 0o600 });
 }
 
 export async function removePidFile(file: string): Promise<void> {
-  await rm(file, { force: true });
+  // One that stays names a process that has ended; whoever reads it looks whether it is the same.
+  await rm(file, { force: true }).catch(() => undefined);
 }

@@ -1,7 +1,8 @@
 /**
  * Which processes belong to an application, read from /proc. A process is the application's when its environment names
- * the application's data folder (children inherit it, also those that leave the process group), or when it is in the
- * group of such a process. A pid alone proves nothing: it is taken together with its start time and the boot it was in.
+ * the application's data folder (children inherit it, also those that leave the process group), when it has the user id
+ * that the application alone has, or when it is in the group of such a process. A pid alone proves nothing: it is taken
+ * together with its start time and the boot it was in.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { sleep } from '../connectivity/mod.ts';
@@ -13,7 +14,7 @@ export interface ProcessInfo {
   readonly startTime: string;
 }
 export interface MarkedProcess extends ProcessInfo {
-  /** The control script that it is, or comes from. */
+  /** The control script that it is, or comes from. One that is known by its user only counts to `start`. */
   readonly script: string | undefined;
   readonly version: string | undefined;
   /** The version folder's binary folder: tells two builds of one version apart. */
@@ -37,13 +38,17 @@ async function listProcesses(): Promise<ProcessInfo[]> {
   return found.filter((info) => info !== undefined);
 }
 
-/** The processes of the application whose data folder this is, oldest first. */
-export async function findMarked(dataDir: string): Promise<MarkedProcess[]> {
+/** The processes of the application whose data folder this is, oldest first. `user`: the id that only it has. */
+export async function findMarked(dataDir: string, user?: number): Promise<MarkedProcess[]> {
   const marked = await Promise.all(
     (await listProcesses()).map(async (info): Promise<MarkedProcess[]> => {
+      if (info.pid === process.pid) return [];
       const environ = await readFile(`/proc/${info.pid}/environ`, 'latin1').catch(() => '');
       const variables = environ.split('\0');
-      if (info.pid === process.pid || !variables.includes(`LEONORE_DATA_DIR=${dataDir}`)) return [];
+      if (!variables.includes(`LEONORE_DATA_DIR=${dataDir}`)) {
+        if (user === undefined || (await userOf(info.pid)) !== user) return [];
+        return [{ ...info, script: 'start', version: undefined, binaryDir: undefined }];
+      }
       const value = (name: string): string | undefined =>
         variables.find((variable) => variable.startsWith(`${name}=`))?.slice(name.length + 1);
       return [
@@ -59,6 +64,13 @@ export async function findMarked(dataDir: string): Promise<MarkedProcess[]> {
   return marked.flat().toSorted((a, b) => Number(a.startTime) - Number(b.startTime) || a.pid - b.pid);
 }
 
+/** The real user id. */
+export async function userOf(pid: number): Promise<number | undefined> {
+  const status = await readFile(`/proc/${pid}/status`, 'latin1').catch(() => '');
+  const id = /^Uid:\s*(\d+)/m.exec(status)?.[1];
+  return id === undefined ? undefined : Number(id);
+}
+
 /** The same machine, not started again since. */
 export async function bootId(): Promise<string> {
   return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => 'unknown')).trim();
@@ -69,17 +81,29 @@ export interface TerminateOptions {
   readonly graceMs: number;
   /** Which of the application's processes; all when absent. */
   readonly only?: (found: MarkedProcess) => boolean;
+  /** The user id that only this application has. */
+  readonly user?: number | undefined;
+  /** Others that go with them, whatever they are. */
+  readonly also?: (() => Promise<readonly number[]>) | undefined;
 }
 
-/** Ends the application's processes with their groups; fulfilled when none is left. @returns how many there were at first. */
+/** A process that does not die of SIGKILL hangs in the kernel (a dead disk, say); there is no use in waiting longer, ms. */
+const UNDEAD_MS = 60_000;
+
+/**
+ * Ends the application's processes with their groups; fulfilled when none is left. @returns how many there were at first.
+ * @throws Error when some cannot be killed.
+ */
 export async function terminate(dataDir: string, options: TerminateOptions): Promise<number> {
   const groups = new Set<number>();
   const own = (await readProcess(process.pid))?.group;
   const alive = async (): Promise<ProcessInfo[]> => {
-    const marked = (await findMarked(dataDir)).filter((found) => options.only?.(found) ?? true);
+    const marked = (await findMarked(dataDir, options.user)).filter((found) => options.only?.(found) ?? true);
     for (const { group } of marked) if (group !== own) groups.add(group);
     const members = groups.size === 0 ? [] : (await listProcesses()).filter(({ group }) => groups.has(group));
-    return [...new Map([...marked, ...members].map((info) => [info.pid, info])).values()];
+    const others = await Promise.all(((await options.also?.()) ?? []).map((pid) => readProcess(pid)));
+    const all = [...marked, ...members, ...others.filter((info) => info !== undefined)];
+    return [...new Map(all.map((info) => [info.pid, info])).values()];
   };
 
   let left = await alive();
@@ -89,6 +113,9 @@ export async function terminate(dataDir: string, options: TerminateOptions): Pro
   if (term) sendAll(left, 'SIGTERM');
   for (let waitMs = 10; left.length > 0; waitMs = Math.min(waitMs * 2, 200)) {
     if (!term || performance.now() >= deadline) sendAll(left, 'SIGKILL');
+    if (performance.now() >= deadline + UNDEAD_MS) {
+      throw new Error(`these processes cannot be killed: ${left.map(({ pid }) => pid).join(', ')}`);
+    }
     await sleep(waitMs);
     left = await alive();
   }

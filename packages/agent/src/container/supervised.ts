@@ -1,28 +1,27 @@
 /**
  * One application that is kept running: launched (or found running and adopted), watched, started again with
- * exponential back-off as its `run.restart` says.
+ * exponential back-off as its `run.restart` says, or because it is not well.
  *
  *   stopped ──launch/adopt──> starting ──proven──> running <──health──> failed (runs, but is not healthy)
- *      ^                          └──────exit──────────┴──> failed (waits to start again) ──> starting
+ *      ^                          └──exit, restart()───┴──> failed (waits to start again) ──> starting
  *      └── exit that is not to be followed by a start; or end()
  *
- * Whose child the process is makes no difference but one: an adopted process's exit code is not known.
+ * Leaves to others: how it is run (executors/), whether it is well (health-watch.ts).
  */
-import { spawn } from 'node:child_process';
-import { open } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type InstalledComponent, LeonoreError, type Run } from '@leonore/protocol';
-import { type Application, scriptEnvironment } from './application.ts';
+import type { InstalledComponent } from '@leonore/protocol';
+import { errorText } from '../connectivity/mod.ts';
+import type { Ending, Executor, Running, Workload } from './executors/executor.ts';
+import { limitsInVain } from './limits.ts';
 import { logSize } from './log-file.ts';
 import { readPidFile, removePidFile, writePidFile } from './pid-file.ts';
-import { bootId, findMarked, readProcess, terminate } from './process-table.ts';
+import { bootId } from './process-table.ts';
 
 export type ApplicationState = InstalledComponent['state'];
+/** What the container says of an application that it hosts. */
+export type ApplicationStatus = Pick<InstalledComponent, 'state'> &
+  Partial<Pick<InstalledComponent, 'executor' | 'user' | 'limits' | 'restarts' | 'since' | 'lastExit' | 'note'>>;
 
-/** How it ended; `code` null when a signal ended it or nobody saw. */
-export interface Exit {
-  readonly code: number | null;
-  readonly signal: string | null;
+export interface Exit extends Ending {
   /** Where the words of the process that ended begin in the log file, bytes. */
   readonly logOffset: number;
 }
@@ -35,15 +34,22 @@ export interface RestartTiming {
 }
 
 export interface SupervisedOptions {
-  readonly application: Application & { readonly run: Run };
+  readonly workload: Workload;
+  readonly executor: Executor;
   readonly pidFile: string;
   readonly timing: RestartTiming;
-  readonly onChange: (state: ApplicationState) => void;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Before each launch. */
+  readonly makeReady: () => Promise<void>;
+  /** What cannot be executed the first time is tried again like what has ended. */
+  readonly keepTrying: boolean;
+  readonly onChange: () => void;
   readonly onEvent: (event: string, facts: Record<string, unknown>) => void;
 }
 
 export interface Supervised {
-  readonly application: Application & { readonly run: Run };
+  readonly workload: Workload;
   readonly state: ApplicationState;
   /** Exits since it was launched or adopted. */
   readonly exits: readonly Exit[];
@@ -52,71 +58,75 @@ export interface Supervised {
   readonly since: number;
   /** Where its words begin in the log file, bytes. */
   readonly logOffset: number;
-  /** What a health check found. */
-  judge(healthy: boolean): void;
+  status(): ApplicationStatus;
+  /** What a health check found; `fault` in words when it is not well. */
+  judge(fault: string | undefined): void;
   /** Looks whether an adopted process is still there. */
   look(): Promise<void>;
+  /** Ends it, to start it again after the delay that is due. */
+  restart(why: string): Promise<void>;
   /** No more starts from here on; the process is left alone. */
   release(): void;
   /** Ends it: SIGTERM to the group, SIGKILL after the time it has. */
   end(): Promise<void>;
 }
 
-/** A process of this application and version that runs already, left by a former agent. */
-async function findRunning(application: Application, pidFile: string): Promise<number | undefined> {
-  const known = await readPidFile(pidFile);
-  const started = (await findMarked(application.dataDir)).filter(({ script }) => script === 'start');
-  const fits = started.filter(({ binaryDir }) => binaryDir === application.binaryDir);
-  const sameBoot = known?.bootId === (await bootId());
-  const proven = fits.find(({ pid, startTime }) => sameBoot && pid === known.pid && startTime === known.startTime);
-  const leader = proven ?? fits.find(({ pid, group }) => pid === group);
-  if (started.length > 0 && !leader) {
-    await terminate(application.dataDir, { graceMs: 1000, only: ({ script }) => script === 'start' });
-  }
-  return leader?.pid;
-}
+const MAX_EXITS = 100;
+const MAX_NOTE = 300;
+const MAX_WHY = 200;
 
 /** Adopts what runs already or launches it. @throws LeonoreError `agent.script-failed` when it cannot be executed. */
 export async function supervise(options: SupervisedOptions): Promise<Supervised> {
-  const { application, pidFile, timing } = options;
+  const { workload, executor, pidFile, timing } = options;
+  const { application } = workload;
+  const graceMs = application.run.stopTimeoutSeconds * 1000;
   const exits: Exit[] = [];
   let state: ApplicationState = 'stopped';
-  let pid: number | undefined;
-  let startTime: string | undefined;
+  let running: Running | undefined;
+  let startedAt: number | undefined;
   let since = 0;
   let logOffset = 0;
   let released = false;
   let failures = 0;
+  let restarts = 0;
+  let lastExit: ApplicationStatus['lastExit'];
+  let fault: string | undefined;
   let timer: NodeJS.Timeout | undefined;
+  /** Why it is being ended, and until when that takes. */
+  let ending: { readonly why: string; readonly done: Promise<void> } | undefined;
 
-  const become = (next: ApplicationState): void => {
-    if (next === state) return;
+  const become = (next: ApplicationState, nextFault?: string): void => {
+    if (next === state && nextFault === fault) return;
     state = next;
-    options.onChange(next);
+    fault = nextFault;
+    options.onChange();
   };
-  const remember = async (): Promise<void> => {
-    const info = pid === undefined ? undefined : await readProcess(pid);
-    if (!info) return;
-    startTime = info.startTime;
-    const record = { pid: info.pid, startTime, bootId: await bootId(), application };
+  const remember = async ({ pid, startTime }: Running): Promise<void> => {
+    const times = { ...(startedAt === undefined ? {} : { startedAt }), restarts };
+    const record = { pid, startTime, bootId: await bootId(), application, ...times };
     await writePidFile(pidFile, record).catch((error: unknown) =>
       // Not needed to find it again, only quicker: its environment names it.
-      options.onEvent('cannot write the pid file', { error: String(error) }),
+      options.onEvent('cannot write the pid file', { error: errorText(error) }),
     );
   };
 
-  const ended = (how: Omit<Exit, 'logOffset'>): void => {
-    pid = undefined;
-    const exit = { ...how, logOffset };
+  const ended = (how: Ending): void => {
+    running = undefined;
+    startedAt = undefined;
+    const why = ending?.why ?? how.why;
+    const exit: Exit = { code: how.code, signal: how.signal, ...(why === undefined ? {} : { why }), logOffset };
     exits.push(exit);
-    if (exits.length > 100) exits.shift();
+    if (exits.length > MAX_EXITS) exits.shift();
     if (released) return;
-    const again = application.run.restart === 'always' || (application.run.restart === 'on-failure' && exit.code !== 0);
+    lastExit = exitFacts(exit, options.now());
+    const { restart } = application.run;
+    const again = restart === 'always' || (restart === 'on-failure' && (how.code !== 0 || ending !== undefined));
     if (performance.now() - since >= timing.steadyMs) failures = 0;
     const delayMs = Math.min(timing.maxMs, timing.initialMs * 2 ** Math.min(failures, 20));
-    options.onEvent('application ended', { ...how, ...(again ? { startsAgainInMs: delayMs } : {}) });
-    if (!again) return become(exit.code === 0 ? 'stopped' : 'failed');
-    become('failed');
+    const { logOffset: _where, ...told } = exit;
+    options.onEvent('application ended', { ...told, ...(again ? { startsAgainInMs: delayMs } : {}) });
+    if (!again) return become(how.code === 0 ? 'stopped' : 'failed');
+    become('failed', ending?.why);
     failures += 1;
     timer = setTimeout(() => {
       void relaunch();
@@ -124,65 +134,72 @@ export async function supervise(options: SupervisedOptions): Promise<Supervised>
   };
   const relaunch = async (): Promise<void> => {
     try {
-      await terminate(application.dataDir, { graceMs: 0, only: ({ script }) => script === 'start' });
+      await ending?.done;
+      await executor.end(workload, 0);
+      restarts += 1;
       if (!released) await launch();
     } catch (error) {
-      options.onEvent('application cannot be started', { error: String(error) });
-      ended({ code: null, signal: null });
+      notStarted(error);
     }
   };
-
-  const launch = async (): Promise<void> => {
-    logOffset = await logSize(application.logFile);
-    const log = await open(application.logFile, 'a', 0o644);
-    try {
-      if (released) return;
-      const child = spawn(join(application.controlDir, 'start'), [], {
-        cwd: application.binaryDir,
-        env: scriptEnvironment(application, 'start'),
-        detached: true,
-        stdio: ['ignore', log.fd, log.fd],
-      });
-      child.once('exit', (code, signal) => ended({ code, signal }));
-      await new Promise<void>((resolve, reject) => {
-        child.once('spawn', resolve);
-        child.once('error', (error) =>
-          reject(
-            new LeonoreError('agent.script-failed', `control/start cannot be executed: ${error.message}`, {
-              cause: error,
-            }),
-          ),
-        );
-      });
-      pid = child.pid;
-      since = performance.now();
-      become('starting');
-      child.unref();
-      await remember();
-    } finally {
-      await log.close();
-    }
+  const notStarted = (error: unknown): void => {
+    options.onEvent('application cannot be started', { error: errorText(error) });
+    ended({ code: null, signal: null, why: errorText(error) });
   };
 
-  const adopted = await findRunning(application, pidFile);
-  if (adopted === undefined) {
-    await launch();
-  } else {
-    pid = adopted;
+  const take = (one: Running): void => {
+    running = one;
     since = performance.now();
-    await remember();
-    options.onEvent('application adopted', { pid });
+    void one.ended.then((how) => {
+      if (running === one) ended(how);
+    });
+  };
+  const launch = async (): Promise<void> => {
+    ending = undefined;
+    await options.makeReady();
+    logOffset = await logSize(application.logFile);
+    if (released) return;
+    const one = await executor.launch(workload);
+    startedAt = options.now();
+    take(one);
+    become('starting');
+    sayLimits(one);
+    await remember(one);
+  };
+  const sayLimits = ({ limits }: Running): void => {
+    if (!limits) return;
+    const { by, ...inForce } = limits;
+    const inVain = limitsInVain(application.run.limits, limits);
+    options.onEvent('limits', { by, ...inForce, ...(inVain === undefined ? {} : { inVain }) });
+  };
+
+  const begin = async (): Promise<void> => {
+    const known = await readPidFile(pidFile);
+    const adopted = await executor.adopt(workload, known);
+    if (!adopted) return launch();
+    if (known?.pid === adopted.pid && known.startTime === adopted.startTime) {
+      startedAt = known.startedAt;
+      restarts = known.restarts ?? 0;
+    }
+    take(adopted);
+    options.onEvent('application adopted', { pid: adopted.pid });
+    sayLimits(adopted);
     become('running');
-  }
+    await remember(adopted);
+  };
+  await begin().catch((error: unknown) => {
+    if (!options.keepTrying) throw error;
+    notStarted(error);
+  });
 
   return {
-    application,
+    workload,
     get state() {
       return state;
     },
     exits,
     get alive() {
-      return pid !== undefined;
+      return running !== undefined;
     },
     get since() {
       return since;
@@ -190,14 +207,36 @@ export async function supervise(options: SupervisedOptions): Promise<Supervised>
     get logOffset() {
       return logOffset;
     },
-    judge(healthy) {
-      if (pid === undefined || released) return;
-      become(healthy ? 'running' : 'failed');
+    status() {
+      const inVain = running && limitsInVain(application.run.limits, running.limits);
+      const notes = [fault, workload.note, inVain && `cannot be limited here: ${inVain}`].filter(Boolean);
+      return {
+        state,
+        ...(executor.name === 'process' ? {} : { executor: executor.name }),
+        ...(running?.user === undefined ? {} : { user: running.user }),
+        ...(running?.limits ? { limits: running.limits } : {}),
+        ...(restarts === 0 ? {} : { restarts }),
+        ...(startedAt === undefined ? {} : { since: startedAt }),
+        ...(lastExit ? { lastExit } : {}),
+        ...(notes.length === 0 ? {} : { note: notes.join('; ').slice(0, MAX_NOTE) }),
+      };
     },
-    async look() {
-      if (pid === undefined || pid !== adopted) return;
-      const info = await readProcess(pid);
-      if (info?.startTime !== startTime && pid === adopted) ended({ code: null, signal: null });
+    judge(nextFault) {
+      if (!running || released) return;
+      become(nextFault === undefined ? 'running' : 'failed', nextFault);
+    },
+    look: async () => running?.look(),
+    async restart(why) {
+      if (!running || released || ending) return;
+      const one = running;
+      const done = executor.end(workload, graceMs, running).catch((error: unknown) => {
+        ending = undefined;
+        options.onEvent('application cannot be ended', { error: errorText(error) });
+      });
+      ending = { why, done };
+      await done;
+      // Of an adopted one nobody is told.
+      if (running === one) await one.look();
     },
     release() {
       released = true;
@@ -206,12 +245,18 @@ export async function supervise(options: SupervisedOptions): Promise<Supervised>
     async end() {
       released = true;
       clearTimeout(timer);
-      await terminate(application.dataDir, {
-        graceMs: application.run.stopTimeoutSeconds * 1000,
-        only: ({ script }) => script === 'start',
-      });
+      await executor.end(workload, graceMs, running);
       await removePidFile(pidFile);
       become('stopped');
     },
+  };
+}
+
+function exitFacts({ code, signal, why }: Exit, at: number): ApplicationStatus['lastExit'] {
+  return {
+    at: Math.max(0, Math.floor(at)),
+    ...(code === null ? {} : { code }),
+    ...(signal === null ? {} : { signal }),
+    ...(why === undefined ? {} : { why: why.slice(0, MAX_WHY) }),
   };
 }

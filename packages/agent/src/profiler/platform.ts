@@ -1,18 +1,24 @@
-/** What this machine is: os, processor, libc, memory, disk, in the names that platforms of builds use. */
-import { access, readdir, statfs } from 'node:fs/promises';
-import { arch, cpus, freemem, hostname, platform, release, totalmem } from 'node:os';
-import type { GatewayProfile } from '@leonore/protocol';
+/** What programs of this machine run on, in the names that platforms of builds use; and how much room there is. */
+import { readdir, statfs } from 'node:fs/promises';
+import { platform, totalmem } from 'node:os';
+import { runProgram } from './program.ts';
 
 /** `glibc` or `musl`; undefined where neither is meant (not Linux) or found. */
-export async function findLibc(): Promise<string | undefined> {
+export async function findLibc(): Promise<{ readonly name: string; readonly version?: string } | undefined> {
   if (platform() !== 'linux') return undefined;
   // What Node itself runs on comes first: a glibc system may have musl beside it. Without the network part, as that
   // asks the name server about every open connection.
   Object.assign(process.report, { excludeNetwork: true });
   const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
-  if (report.header?.glibcVersionRuntime !== undefined) return 'glibc';
+  const glibc = report.header?.glibcVersionRuntime;
+  if (glibc !== undefined) return { name: 'glibc', version: glibc.slice(0, 64) };
   const libraries = await readdir('/lib').catch(() => []);
-  return libraries.some((name) => name.startsWith('ld-musl-')) ? 'musl' : undefined;
+  const musl = libraries.find((name) => name.startsWith('ld-musl-'));
+  if (musl === undefined) return undefined;
+  // Without a program to load it tells how it is called, and its version.
+  const said = await runProgram(`/lib/${musl}`, [], { timeoutMs: 2000, maxBytes: 4096 });
+  const version = said.outcome === 'ended' ? /^Version (\d[\w.-]{0,31})/m.exec(said.errors)?.[1] : undefined;
+  return { name: 'musl', ...(version === undefined ? {} : { version }) };
 }
 
 /** By architecture the others it may run, each with the loader without which no program of it starts. */
@@ -22,17 +28,10 @@ const LOADERS: Readonly<Record<string, readonly { readonly arch: string; readonl
 };
 
 /** Other architectures whose programs run here: only those whose loader is there, as the processor alone is no proof. */
-export async function findCompatibleArchs(own: string, exists = fileExists): Promise<string[]> {
+export async function findCompatibleArchs(own: string, exists: (path: string) => Promise<boolean>): Promise<string[]> {
   const possible = LOADERS[own] ?? [];
   const found = await Promise.all(possible.map(({ loader }) => exists(loader)));
   return possible.filter((_, index) => found[index]).map(({ arch: other }) => other);
-}
-
-function fileExists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Bytes of the file system that holds `path`; `free`: what this user may still write. */
@@ -41,20 +40,8 @@ export async function diskSpace(path: string): Promise<{ total: number; free: nu
   return { total: blocks * bsize, free: bavail * bsize };
 }
 
-export async function machineFacts(root: string): Promise<Partial<GatewayProfile>> {
-  const processors = cpus();
-  const model = processors[0]?.model.trim().slice(0, 128);
-  const libc = await findLibc();
-  const compatibleArchs = platform() === 'linux' ? await findCompatibleArchs(arch()) : [];
-  return {
-    hostname: hostname().slice(0, 255),
-    os: platform(),
-    arch: arch(),
-    ...(libc === undefined ? {} : { libc }),
-    ...(compatibleArchs.length === 0 ? {} : { compatibleArchs }),
-    kernel: release().slice(0, 128),
-    cpu: { ...(model ? { model } : {}), cores: Math.max(1, processors.length) },
-    memory: { total: totalmem(), free: freemem() },
-    disk: await diskSpace(root),
-  };
+/** Bytes of memory; `total`: what this process may have of the machine's, `available`: what of that is to be had now. */
+export function memorySpace(): { total: number; available: number } {
+  const limit = process.constrainedMemory();
+  return { total: limit > 0 ? Math.min(limit, totalmem()) : totalmem(), available: process.availableMemory() };
 }

@@ -1,10 +1,14 @@
 /**
- * The profiler: what this gateway is and has, as the framework needs it to resolve, to compose and to show. Facts that
- * cost something are found once; the rest each time. `overrides` (RFC 7396) come last, so that one machine can play several.
- * Leaves to others: when it is sent.
+ * The profiler: what this gateway is and has, as the framework needs it to resolve, to compose and to show. What costs
+ * something (programs asked for their version, own scripts) is found by `refresh` and kept; the rest is looked at each
+ * time. `overrides` (RFC 7396) come last, so that one machine can play several. Leaves to others: when it is sent.
  */
+import { hostname } from 'node:os';
+import { createZstdDecompress } from 'node:zlib';
 import {
+  capabilityVersionSchema,
   EMPTY_PROFILE,
+  type Facts,
   type GatewayProfile,
   gatewayProfileSchema,
   type InstalledComponent,
@@ -12,8 +16,12 @@ import {
   mergePatch,
   type Strategy,
 } from '@leonore/protocol';
-import { findCapabilities, PROBES, type Probe } from './capabilities.ts';
-import { machineFacts } from './platform.ts';
+import { createCapabilityFinder, PROBES, type Probe } from './capabilities.ts';
+import type { FactsFolder } from './facts-folder.ts';
+import { readFigures } from './figures.ts';
+import { type MachineFacts, machineFacts } from './machine.ts';
+import { findNetwork, type ReadInterfaces } from './network.ts';
+import { type SystemFiles, systemFiles } from './system-files.ts';
 
 export interface ProfilerOptions {
   /** The agent's folder: its file system is the disk that counts. */
@@ -25,55 +33,119 @@ export interface ProfilerOptions {
   readonly overrides?: Partial<GatewayProfile> | undefined;
   readonly installed: () => readonly InstalledComponent[];
   readonly probes?: readonly Probe[];
+  /** Capabilities that others know of: what can run applications here. */
+  readonly executors?: () => Promise<Readonly<Record<string, string>>>;
+  readonly facts?: FactsFolder | undefined;
+  /** Tells what tells this machine from all others: serial number, MAC addresses. */
+  readonly hardwareIds?: boolean | undefined;
+  /** See `clock.offset`. */
+  readonly clockOffset?: () => number | undefined;
+  /** For tests. */
+  readonly files?: SystemFiles;
+  readonly interfaces?: ReadInterfaces;
 }
 
 export interface Profiler {
+  /** Looks again at what costs something. Never rejects. */
+  refresh(signal?: AbortSignal): Promise<void>;
+  /** The first refresh is waited for, but not long for own scripts: what they say comes later. */
   profile(): Promise<GatewayProfile>;
 }
 
+interface Known {
+  readonly machine: MachineFacts;
+  readonly capabilities: Readonly<Record<string, string>>;
+}
+
+/** A refresh under way. */
+interface Looking {
+  readonly known: Promise<Known>;
+  readonly facts: Promise<void>;
+}
+
+const FIRST_FACTS_MS = 3000;
+const EXECUTORS_MS = 10_000;
+
 export function createProfiler(options: ProfilerOptions): Profiler {
-  let capabilities: Promise<Record<string, string>> | undefined;
+  const { files = systemFiles(), hardwareIds = false, overrides = {} } = options;
+  const capabilities = createCapabilityFinder({ probes: options.probes ?? PROBES });
+  let known: Known | undefined;
+  let executors: Readonly<Record<string, string>> = {};
+  let facts: Facts = {};
+  let first: Looking | undefined;
+
+  const findExecutors = async (): Promise<Readonly<Record<string, string>> | undefined> => {
+    const all = await options.executors?.().catch(() => undefined);
+    const said = Object.entries(all ?? {}).filter(([, version]) => capabilityVersionSchema.safeParse(version).success);
+    return all && Object.fromEntries(said);
+  };
+  const findKnown = async (signal?: AbortSignal): Promise<Known> => {
+    const [machine, environments, answer] = await Promise.all([
+      machineFacts(files, { hardwareIds }),
+      capabilities.find(signal),
+      within(EXECUTORS_MS, findExecutors()),
+    ]);
+    // No answer in time is none.
+    executors = answer ?? executors;
+    const found = { machine, capabilities: { ...environments, ...executors } };
+    // Cut short, it has found less than there is.
+    if (known && signal?.aborted) return known;
+    return (known = found);
+  };
+  const findFacts = async (signal?: AbortSignal): Promise<void> => {
+    const found = (await options.facts?.read(signal)) ?? {};
+    if (!signal?.aborted) facts = found;
+  };
+  const look = (signal?: AbortSignal): Looking => ({ known: findKnown(signal), facts: findFacts(signal) });
+
   return {
+    async refresh(signal) {
+      const looking = look(signal);
+      first ??= looking;
+      await Promise.allSettled([looking.known, looking.facts]);
+    },
     async profile() {
-      capabilities ??= findCapabilities(options.probes ?? PROBES);
-      const { compatibleArchs, ...facts } = await machineFacts(options.root);
-      // Who plays another architecture does not run what this machine runs beside its own.
-      const declared = options.overrides?.arch === undefined && compatibleArchs ? { compatibleArchs } : {};
+      first ??= look();
+      const { machine, capabilities: able } = known ?? (await first.known);
+      await within(FIRST_FACTS_MS, first.facts);
+      const [network, figures] = await Promise.all([
+        findNetwork(files, { hardwareIds, ...(options.interfaces ? { read: options.interfaces } : {}) }),
+        readFigures(files, { root: options.root, clockOffset: options.clockOffset?.() }),
+      ]);
       const found: GatewayProfile = {
         ...EMPTY_PROFILE,
         agent: { name: 'leonore-agent', version: options.version },
-        ...facts,
-        ...declared,
-        capabilities: await capabilities,
+        hostname: hostname().slice(0, 255),
+        ...(overrides.arch === undefined ? machine : ofAnotherArch(machine)),
+        ...figures,
+        network,
+        capabilities: able,
         encodings: ['zstd', 'gzip'],
+        ...(typeof createZstdDecompress === 'function' ? { deltas: ['zstd' as const] } : {}),
         strategies: [...options.strategies],
         installed: [...options.installed()],
         labels: options.labels,
-        reportedAt: Date.now(),
+        ...(Object.keys(facts).length === 0 ? {} : { facts }),
       };
-      return gatewayProfileSchema.parse(mergePatch(found, options.overrides ?? {}));
+      return gatewayProfileSchema.parse(mergePatch(found, overrides));
     },
   };
 }
 
-/** Free memory and disk move all the time: they travel with other news, but are none. */
-export function newsOf(profile: GatewayProfile): unknown {
-  const { reportedAt: _reportedAt, memory, disk, ...rest } = profile;
-  return { ...rest, memory: memory?.total, disk: disk?.total };
+/** Who plays another architecture does not run what this machine runs beside its own, nor has its processor. */
+function ofAnotherArch({ compatibleArchs: _, cpu, ...machine }: MachineFacts): MachineFacts {
+  return { ...machine, ...(cpu ? { cpu: { cores: cpu.cores } } : {}) };
 }
 
-/** RFC 7396: what turns `before` into `after`. Lists are replaced whole. */
-export function diffPatch(before: unknown, after: unknown): unknown {
-  if (!isRecord(before) || !isRecord(after)) return after;
-  const patch: Record<string, unknown> = {};
-  for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
-    if (after[key] === undefined) patch[key] = null;
-    else if (JSON.stringify(before[key]) !== JSON.stringify(after[key]))
-      patch[key] = diffPatch(before[key], after[key]);
+/** What comes within this time. */
+async function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const time = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  try {
+    return await Promise.race([work, time]);
+  } finally {
+    clearTimeout(timer);
   }
-  return patch;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
