@@ -4,9 +4,12 @@ import { join, resolve } from 'node:path';
 
 export interface AgentFolder {
   readonly root: string;
-  readonly lock: string;
   readonly identity: string;
   readonly state: string;
+  /** What the server was told of this gateway. */
+  readonly profile: string;
+  /** Scripts and files of the gateway's owner, which say facts. */
+  readonly facts: string;
   readonly journal: string;
   readonly downloads: string;
   readonly staging: string;
@@ -19,11 +22,12 @@ export interface AgentFolder {
   /** What stands for `/` in install paths. */
   readonly installRoot: string;
   component(name: string): string;
-  /** One unpacked version: binary/, control/, component.json. */
+  /** One unpacked version: binary/, control/, layout.json, component.json. */
   version(name: string, folder: string): string;
   /** Symlink to the version folder that counts. */
   current(name: string): string;
   data(name: string): string;
+  tmpOf(name: string): string;
   log(name: string): string;
 }
 
@@ -31,9 +35,10 @@ export function agentFolder(root: string, installRoot?: string): AgentFolder {
   const at = (...parts: string[]): string => join(resolve(root), ...parts);
   return {
     root: resolve(root),
-    lock: at('agent.lock'),
     identity: at('identity.json'),
     state: at('state.json'),
+    profile: at('profile.json'),
+    facts: at('facts.d'),
     journal: at('journal'),
     downloads: at('downloads'),
     staging: at('staging'),
@@ -47,6 +52,7 @@ export function agentFolder(root: string, installRoot?: string): AgentFolder {
     version: (name, folder) => at('components', name, folder),
     current: (name) => at('components', name, 'current'),
     data: (name) => at('data', name),
+    tmpOf: (name) => at('tmp', name),
     log: (name) => at('logs', `${name}.log`),
   };
 }
@@ -54,7 +60,7 @@ export function agentFolder(root: string, installRoot?: string): AgentFolder {
 export async function makeFolders(folder: AgentFolder): Promise<void> {
   await mkdir(folder.root, { recursive: true, mode: 0o755 });
   const { downloads, staging, outbox, run, logs, tmp, components, installRoot } = folder;
-  for (const path of [downloads, staging, outbox, run, logs, tmp, components, installRoot]) {
-    await mkdir(path, { recursive: true });
-  }
+  // Applications with users of their own have no business in these.
+  for (const path of [downloads, staging, outbox, run, logs]) await mkdir(path, { recursive: true, mode: 0o750 });
+  for (const path of [tmp, components, installRoot]) await mkdir(path, { recursive: true });
 }

@@ -6,14 +6,17 @@ import { randomBytes } from 'node:crypto';
 import { type GatewayProfile, LeonoreError, ownGatewayIdSchema, tenantSchema } from '@leonore/protocol';
 import { z } from 'zod';
 import {
+  type Clock,
   createBackoff,
   enrol,
   errorText,
   type HttpClient,
   isPassing,
   type Logger,
+  MAX_BACKOFF_MS,
   retryAfterMs,
-  sleep,
+  type ServerAddresses,
+  systemClock,
 } from '../connectivity/mod.ts';
 import { readDurable, writeDurable } from './durable-file.ts';
 
@@ -32,7 +35,11 @@ const identitySchema = z.object({
     .optional(),
 });
 type IdentityFile = z.infer<typeof identitySchema>;
-export type Identity = Omit<IdentityFile, 'enrolled'> & NonNullable<IdentityFile['enrolled']>;
+export type Identity = Omit<IdentityFile, 'enrolled'> &
+  NonNullable<IdentityFile['enrolled']> & {
+    /** Enrolled just now, not by a former run. */
+    readonly isNew: boolean;
+  };
 
 export interface IdentityOptions {
   readonly file: string;
@@ -43,6 +50,7 @@ export interface IdentityOptions {
   readonly profile: () => Promise<GatewayProfile>;
   readonly logger: Logger;
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number };
+  readonly clock?: Clock | undefined;
 }
 
 /** From disk, or by enrolment. @throws LeonoreError with what to do when the server refuses or there is no token. */
@@ -54,14 +62,14 @@ export async function becomeSomebody(options: IdentityOptions, signal: AbortSign
     own = { ...own, server: options.server };
     await writeDurable(file, own);
   }
-  if (own.enrolled) return { ...own, ...own.enrolled };
+  if (own.enrolled) return { ...own, ...own.enrolled, isNew: false };
   if (options.token === undefined) {
     throw new LeonoreError(
       'auth.missing',
       `gateway ${own.id} is not enrolled yet: pass an enrolment token with --token (make one with \`leonore gateway token create\`)`,
     );
   }
-  const backoff = createBackoff({ initialMs: 1000, maxMs: 60_000, ...options.backoff });
+  const backoff = createBackoff({ initialMs: 1000, maxMs: MAX_BACKOFF_MS, ...options.backoff });
   for (;;) {
     try {
       const answer = await enrol({
@@ -82,15 +90,21 @@ export async function becomeSomebody(options: IdentityOptions, signal: AbortSign
       };
       await writeDurable(file, { ...own, enrolled });
       logger.info('enrolled', { id: own.id, tenant: enrolled.tenant });
-      return { ...own, ...enrolled };
+      return { ...own, ...enrolled, isNew: true };
     } catch (error) {
       signal.throwIfAborted();
       if (!isPassing(error)) throw refused(own.id, error);
       const delayMs = backoff.next(retryAfterMs(error));
       logger.warn('cannot enrol yet; trying again', { error: errorText(error), inMs: Math.round(delayMs) });
-      await sleep(delayMs, signal);
+      await (options.clock ?? systemClock).sleep(delayMs, signal);
     }
   }
+}
+
+/** The server says that it is reached elsewhere from now on. */
+export async function rememberAddresses(file: string, addresses: ServerAddresses): Promise<void> {
+  const own = (await readDurable(file, identitySchema))?.value;
+  if (own?.enrolled) await writeDurable(file, { ...own, enrolled: { ...own.enrolled, ...addresses } });
 }
 
 async function loadOrMake(options: IdentityOptions): Promise<IdentityFile> {

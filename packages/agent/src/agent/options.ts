@@ -1,7 +1,7 @@
 /** What the agent is told when it is started. */
 import type { GatewayProfile, Labels, Strategy } from '@leonore/protocol';
-import type { Logger } from '../connectivity/mod.ts';
-import type { ContainerTiming } from '../container/mod.ts';
+import type { DownloadLimits, Logger, ProxySettings, TlsFiles } from '../connectivity/mod.ts';
+import type { ApplicationUsers, ContainerTiming } from '../container/mod.ts';
 import type { Probe } from '../profiler/mod.ts';
 
 export interface AgentOptions {
@@ -17,11 +17,27 @@ export interface AgentOptions {
   readonly strategy: Strategy;
   /** Wins over what the server says. */
   readonly pollIntervalMs?: number | undefined;
+  /** Where packages may come from beside the server itself: HOST, or HOST:PORT for one port of it; in lower case. */
+  readonly allowHosts?: readonly string[] | undefined;
+  /** Folders below which applications may be installed beside /opt, /srv, /usr/local, /var/lib and /var/opt; `/`: everywhere. */
+  readonly allowInstallPaths?: readonly string[] | undefined;
+  /** When and how fast packages may be brought. */
+  readonly downloads?: DownloadLimits | undefined;
+  /** The way that HTTP takes; MQTT goes straight. */
+  readonly proxy?: ProxySettings | undefined;
+  /** PEM files; read once. */
+  readonly tls?: TlsFiles | undefined;
   readonly labels?: Labels;
   /** What stands for `/` in install paths; default ROOT/rootfs. */
   readonly installRoot?: string | undefined;
+  /** Who applications run as where the agent is root; default `own`: each a user of its own, see docs/container.md. */
+  readonly applicationUsers?: ApplicationUsers | undefined;
   /** A merge patch over the profile that was found: one machine plays several (demos). */
   readonly profileOverrides?: Partial<GatewayProfile> | undefined;
+  /** Programs and files that say own facts of this gateway; default ROOT/facts.d, see docs/profile.md. */
+  readonly factsDir?: string | undefined;
+  /** Tell the server the serial number and MAC addresses too. */
+  readonly hardwareIds?: boolean | undefined;
   readonly logger: Logger;
   /** For tests and unusual places. */
   readonly tuning?: AgentTuning;
@@ -35,10 +51,16 @@ export interface AgentTuning {
   readonly repairPollMs?: number;
   /** Between two looks whether the profile has news, ms. */
   readonly profileCheckMs?: number;
+  /** Between two messages about figures such as free memory, and two looks at what costs something, ms. */
+  readonly profileSlowMs?: number;
+  /** Until a download that goes on is told of for the first time, ms. */
+  readonly progressMs?: number;
   /** Ask the server to hold a poll this long until there is work (`Prefer: wait`), seconds. */
   readonly longPollSeconds?: number;
   readonly maxLogBytes?: number;
   readonly probes?: readonly Probe[];
   readonly freeBytes?: () => Promise<number>;
+  /** Bytes; bounds what deltas may take. */
+  readonly memory?: () => { readonly total: number; readonly available: number };
   readonly now?: () => number;
 }

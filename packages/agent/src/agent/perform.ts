@@ -6,7 +6,10 @@ import { type Application, applicationEnvironment, type Container } from '../con
 import { syncFolder, writeDurable } from './durable-file.ts';
 import type { AgentFolder } from './folder.ts';
 import type { InstalledEntry, InstalledSet } from './installed.ts';
+import { placeLayout } from './installed-tar.ts';
 import type { Plan, Step } from './plan.ts';
+
+const ASIDE = '.leonore-new';
 
 export interface PerformDeps {
   readonly folder: AgentFolder;
@@ -32,7 +35,10 @@ export async function performStep(
     case 'activate':
       return activate(folder, step.name, step.entry, step.installPaths);
     case 'start':
-      return container.start(await makeApplication(deps, step.entry, plan[step.among]));
+      // What ran before is tried again and again, whatever keeps it from starting at once.
+      return container.start(await makeApplication(deps, step.entry, plan[step.among]), {
+        keepTrying: step.among === 'before',
+      });
     case 'check':
       return container.check(await makeApplication(deps, step.entry, plan.after), options.signal);
     case 'uninstall':
@@ -69,6 +75,8 @@ export async function makeApplication(
     binaryDir,
     controlDir: join(at, 'control'),
     dataDir,
+    tmpDir: folder.tmpOf(entry.name),
+    needs: needs.map((need) => need.binaryDir),
     logFile: folder.log(entry.name),
     ...(entry.run ? { run: entry.run } : {}),
     env: applicationEnvironment({
@@ -79,7 +87,7 @@ export async function makeApplication(
       controlDir: join(at, 'control'),
       dataDir,
       installPath: entry.installPath === undefined ? binaryDir : join(folder.installRoot, entry.installPath),
-      tmpDir: folder.tmp,
+      tmpDir: folder.tmpOf(entry.name),
       previousVersion: entry.previousVersion,
       needs,
       run: entry.run,
@@ -97,13 +105,14 @@ async function place(folder: AgentFolder, entry: InstalledEntry, staged: string 
     if (await isFolder(source)) await rename(source, join(target, part));
     else await mkdir(join(target, part));
   }
+  await placeLayout(staged, entry.name, target);
   await writeDurable(join(target, 'component.json'), entry, 0o644);
   await syncFolder(folder.component(entry.name));
   await syncFolder(folder.components);
 }
 
 /** `current` and the install paths lead to `entry`, or nowhere. */
-async function activate(
+export async function activate(
   folder: AgentFolder,
   name: string,
   entry: InstalledEntry | null,
@@ -118,19 +127,35 @@ async function activate(
       await refuseForeign(folder, link);
       await mkdir(dirname(link), { recursive: true });
       await replaceLink(link, target);
-    } else if ((await readlink(link).catch(() => undefined)) === target) {
-      await rm(link, { force: true });
+    } else {
+      await unlinkPath(folder, name, installPath);
     }
   }
-  if (!entry) await rm(current, { force: true });
+  if (entry) return;
+  await rm(current, { force: true });
+  await removeHalfLink(current);
+}
+
+/** Only where it leads to that component. */
+export async function unlinkPath(folder: AgentFolder, name: string, installPath: string): Promise<void> {
+  const link = join(folder.installRoot, installPath);
+  const leadsTo = await readlink(link).catch(() => undefined);
+  if (leadsTo === join(folder.current(name), 'binary')) await rm(link, { force: true });
+  await removeHalfLink(link);
 }
 
 async function replaceLink(path: string, target: string): Promise<void> {
-  const aside = `${path}.leonore-new`;
+  if ((await readlink(path).catch(() => undefined)) === target) return;
+  const aside = `${path}${ASIDE}`;
   await rm(aside, { force: true });
   await symlink(target, aside);
   await rename(aside, path);
   await syncFolder(dirname(path));
+}
+
+/** Left by one that was cut off. */
+export function removeHalfLink(path: string): Promise<void> {
+  return rm(`${path}${ASIDE}`, { force: true });
 }
 
 /** An install path that is there already and is not one of ours is somebody else's. */
@@ -149,6 +174,7 @@ async function discard(folder: AgentFolder, name: string, version: string, data:
   await rm(folder.version(name, version), { recursive: true, force: true });
   if (data) {
     await rm(folder.data(name), { recursive: true, force: true });
+    await rm(folder.tmpOf(name), { recursive: true, force: true });
     await rm(folder.log(name), { force: true });
     await rm(`${folder.log(name)}.1`, { force: true });
     await rmdir(folder.component(name)).catch(() => undefined);

@@ -15,9 +15,10 @@
  * discard    the folders that nothing leads to any more
  *
  * Every step but install and uninstall can be done twice, or when already done, without harm. So the way back needs not
- * know how far the way forward came: it brings everything to where `before` has it.
+ * know how far the way forward came: it brings everything to where `before` has it. Only when nothing but `place` was begun
+ * what runs is left in peace.
  */
-import type { PackageManifest } from '@leonore/protocol';
+import { isOlderVersion, type PackageManifest } from '@leonore/protocol';
 import { type InstalledEntry, type InstalledSet, inStartOrder, withDependents } from './installed.ts';
 
 export type Step =
@@ -51,8 +52,20 @@ export type Planned =
   /** Made for a gateway that has other things installed; `why` says which. */
   | { readonly outcome: 'refused'; readonly why: string };
 
-export function planChange(before: InstalledSet, manifest: PackageManifest, sequence: number): Planned {
-  const why = unfit(before, manifest);
+export interface DowngradeGuard {
+  /** By name: what was committed last, on purpose, whether or not it is still there. */
+  readonly floors: Readonly<Record<string, string>>;
+  /** Names of components that the task means to bring to an older version. */
+  readonly meant: readonly string[];
+}
+
+export function planChange(
+  before: InstalledSet,
+  manifest: PackageManifest,
+  sequence: number,
+  guard: DowngradeGuard = { floors: {}, meant: [] },
+): Planned {
+  const why = unfit(before, manifest) ?? tooOld(before, manifest, guard);
   if (why !== undefined) return { outcome: 'refused', why };
 
   const fresh = manifest.components.flatMap((component): InstalledEntry[] => {
@@ -120,31 +133,37 @@ export function planChange(before: InstalledSet, manifest: PackageManifest, sequ
   return { outcome: 'plan', plan: { steps, cleanUp, before, after } };
 }
 
-/** The way back to `before`, from wherever the plan came to a halt. */
-export function planRollback(plan: Plan): Step[] {
+/** The way back to `before`, from wherever the plan came to a halt. `reached`: the number of the last step that was begun. */
+export function planRollback(plan: Plan, reached = plan.steps.length): Step[] {
   const { before, after } = plan;
+  if (plan.steps.slice(0, reached + 1).every((step) => step.do === 'place')) return discardPlaced(plan);
   const touched = new Set(plan.steps.map((step) => ('entry' in step && step.entry ? step.entry.name : nameOf(step))));
   const running = inStartOrder([...touched], { ...before, ...after });
-  const placed = plan.steps.flatMap((step) => (step.do === 'place' ? [step.entry] : []));
   const switched = plan.steps.flatMap((step) => (step.do === 'activate' ? [step] : []));
   return [
     ...running.toReversed().map((name): Step => ({ do: 'stop', name })),
     ...switched.map(
       ({ name, installPaths }): Step => ({ do: 'activate', name, entry: before[name] ?? null, installPaths }),
     ),
-    ...placed.map(
-      (entry): Step => ({
-        do: 'discard',
-        name: entry.name,
-        folder: entry.folder,
-        data: before[entry.name] === undefined,
-      }),
-    ),
+    ...discardPlaced(plan),
     ...inStartOrder(running, before).flatMap((name): Step[] => {
       const entry = before[name];
       return entry?.run ? [{ do: 'start', entry, among: 'before' }] : [];
     }),
   ];
+}
+
+function discardPlaced({ steps, before }: Plan): Step[] {
+  return steps.flatMap((step): Step[] => {
+    if (step.do !== 'place') return [];
+    const { name, folder } = step.entry;
+    return [{ do: 'discard', name, folder, data: before[name] === undefined }];
+  });
+}
+
+/** What needs nothing but files: neither scripts nor processes have a hand in it. */
+export function withoutPrograms(steps: readonly Step[]): Step[] {
+  return steps.filter((step) => step.do === 'activate' || step.do === 'discard');
 }
 
 function nameOf(step: Step): string {
@@ -172,6 +191,20 @@ function unfit(before: InstalledSet, manifest: PackageManifest): string | undefi
         return `${component.name} ${component.version} needs ${need}, which would not be there`;
       }
     }
+  }
+  return undefined;
+}
+
+/** The sequence keeps old tasks away; this keeps old versions out of new ones, such as a server set back would make. */
+function tooOld(
+  before: InstalledSet,
+  manifest: PackageManifest,
+  { floors, meant }: DowngradeGuard,
+): string | undefined {
+  for (const { name, version } of manifest.components) {
+    const floor = before[name]?.version ?? floors[name];
+    if (floor === undefined || !isOlderVersion(version, floor) || meant.includes(name)) continue;
+    return `it brings ${name} ${version}, which is older than the ${floor} that was installed here, and does not say that this is meant`;
   }
   return undefined;
 }

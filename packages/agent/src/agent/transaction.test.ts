@@ -23,6 +23,7 @@ function makePlan(): Plan {
 function bench(file: string, fault?: { at: string; error: Error }) {
   const done: string[] = [];
   const remembered: string[] = [];
+  const givenUp: (readonly string[])[] = [];
   const journal = createJournal(file);
   const deps: TransactionDeps = {
     journal,
@@ -35,10 +36,13 @@ function bench(file: string, fault?: { at: string; error: Error }) {
     async remember({ actionId }) {
       remembered.push(actionId);
     },
+    async giveUp({ why }) {
+      givenUp.push(why);
+    },
     success: () => feedback('closed', 'success', { details: ['done'] }),
     now: () => 0,
   };
-  return { deps, done, remembered, journal };
+  return { deps, done, remembered, givenUp, journal };
 }
 const labels = (steps: readonly Step[]): string[] => steps.map(stepLabel);
 
@@ -57,14 +61,17 @@ void test('any failing step: all the way back, saying which step and what was sa
     await using root = await temporaryFolder();
     const at = stepLabel(step);
     const error = new LeonoreError('agent.script-failed', 'exit code 3', { details: { output: ['last words'] } });
-    const { deps, done, remembered, journal } = bench(join(root.path, 'journal'), { at, error });
+    const { deps, done, remembered, givenUp, journal } = bench(join(root.path, 'journal'), { at, error });
     const result = await runTransaction(deps, TASK);
     assert.ok(result.outcome === 'rolled-back');
     assert.deepEqual(result.why, [`could not ${at}: exit code 3`, 'last words']);
-    const back = labels(planRollback(TASK.plan)).filter((label) => label !== at);
-    assert.deepEqual(done.slice(-back.length), back);
+    const back = labels(planRollback(TASK.plan, TASK.plan.steps.indexOf(step)));
+    const possible = back.filter((label) => label !== at);
+    assert.deepEqual(done.slice(-possible.length), possible);
     assert.deepEqual(remembered, []);
-    assert.equal(await journal.read(), undefined);
+    assert.deepEqual(givenUp, [result.why]);
+    // What could not be brought back is tried again by the next run.
+    assert.equal((await journal.read()) !== undefined, back.includes(at), at);
   }
 });
 
@@ -131,7 +138,7 @@ void test('restart after each line of the journal: before the commit back, after
     const result = await recoverTransaction(deps, open);
     if (count < lines) {
       assert.deepEqual(result, { outcome: 'rolled-back', why: [], faults: [] }, `after ${count} lines`);
-      assert.deepEqual(done, labels(planRollback(TASK.plan)));
+      assert.deepEqual(done, labels(planRollback(TASK.plan, count - 2)));
       assert.deepEqual(remembered, []);
     } else {
       assert.equal(result.outcome, 'committed');
@@ -153,6 +160,81 @@ void test('restart in the middle of going back: goes back again and still knows 
   assert.ok(open);
   const result = await recoverTransaction(deps, open);
   assert.deepEqual(result, { outcome: 'rolled-back', why: [`could not ${fault.at}: no pulse`], faults: [] });
+});
+
+void test('nothing but unpacking into place was begun: what runs is not even stopped', () => {
+  const places = TASK.plan.steps.filter((step) => step.do === 'place').length;
+  assert.ok(places > 0);
+  assert.deepEqual(labels(planRollback(TASK.plan, places - 1)), ['delete svm 2.0.0']);
+  assert.ok(labels(planRollback(TASK.plan, places)).includes('stop svm'));
+});
+
+void test('what is installed cannot be written down: behind the clean-up once more, and the journal stays until it can', async () => {
+  for (const failures of [1, 2]) {
+    await using root = await temporaryFolder();
+    const { deps, done, journal } = bench(join(root.path, 'journal'));
+    let left = failures;
+    const remember = async (): Promise<void> => {
+      if (left-- > 0) throw new Error('ENOSPC');
+    };
+    const result = await runTransaction({ ...deps, remember }, TASK);
+    assert.ok(result.outcome === 'committed');
+    assert.deepEqual(done, labels([...TASK.plan.steps, ...TASK.plan.cleanUp]));
+    const open = await journal.read();
+    assert.equal(open !== undefined, failures === 2);
+    if (!open) continue;
+    assert.deepEqual(result.warnings, ['could not write down what is installed: ENOSPC']);
+    assert.equal((await recoverTransaction({ ...deps, remember }, open)).outcome, 'committed');
+    assert.equal(await journal.read(), undefined);
+  }
+});
+
+void test('a committed line that does not get to the disk is not believed later', async () => {
+  await using root = await temporaryFolder();
+  const file = join(root.path, 'journal');
+  const { deps, journal } = bench(file);
+  const faulty: TransactionDeps = {
+    ...deps,
+    journal: {
+      ...journal,
+      async write(line) {
+        if (line.at === 'rollback') throw new Error('EIO');
+        if (line.at !== 'committed') return journal.write(line);
+        await appendFile(file, '{"at":"commi');
+        throw new Error('EIO');
+      },
+      close: async () => die(),
+    },
+  };
+  await runTransaction(faulty, TASK);
+  const open = await journal.read();
+  assert.ok(open);
+  assert.equal(open.committed, undefined);
+});
+
+void test('five runs came to no end on the way back: without scripts and processes, told, and over', async () => {
+  await using root = await temporaryFolder();
+  const file = join(root.path, 'journal');
+  await crashAfter(file, TASK.plan.steps.length);
+  for (let run = 1; run <= 6; run++) {
+    const { deps, done, givenUp, journal } = bench(file);
+    const open = await journal.read();
+    assert.ok(open);
+    const perform = async (step: Step, plan: Plan): Promise<void> =>
+      step.do === 'stop' ? die() : deps.perform(step, plan);
+    if (run <= 5) {
+      const dying = { ...deps, perform: () => new Promise<never>(() => undefined) };
+      void recoverTransaction(dying, open);
+      while ((await journal.read())?.recoveries !== run || !(await journal.read())?.rollback) continue;
+    } else {
+      const result = await recoverTransaction({ ...deps, perform }, open);
+      assert.ok(result.outcome === 'rolled-back');
+      assert.deepEqual(result.why, ['the agent was stopped 5 times while it went back from this']);
+      assert.deepEqual(givenUp, [result.why]);
+      assert.ok(done.length > 0 && done.every((label) => /^(activate|deactivate|delete)/.test(label)), done.join());
+      assert.equal(await journal.read(), undefined);
+    }
+  }
 });
 
 void test('a torn or zeroed journal: whole lines count, the rest was never acted upon', async () => {

@@ -12,21 +12,50 @@
  * While downloading nothing was touched, so it can be canceled; from `installing` on it is finished one way or the other.
  */
 import { rm } from 'node:fs/promises';
-import type { DdiDeployment, DdiFeedback, InstalledComponent } from '@leonore/protocol';
-import { type AgentTask, errorText, feedback, type Logger, parseTask } from '../connectivity/mod.ts';
+import {
+  type DdiDeployment,
+  type DdiFeedback,
+  type InstalledComponent,
+  isLeonoreError,
+  type PackageManifest,
+  type TaskOutcome,
+  type TaskProgress,
+  type TaskStep,
+} from '@leonore/protocol';
+import { type AgentTask, errorText, feedback, type Logger, parseTask, type TaskRules } from '../connectivity/mod.ts';
 import type { Container } from '../container/mod.ts';
-import { type FetchPackageDeps, fetchPackage, Refusal } from './fetch-package.ts';
-import type { InstalledEntry } from './installed.ts';
+import {
+  discardOtherDownloads,
+  type FetchedPackage,
+  type FetchPackageDeps,
+  fetchPackage,
+  Refusal,
+} from './fetch-package.ts';
+import { airText } from './air-text.ts';
+import { createAttempts } from './attempts.ts';
+import type { InstallPathRules } from './install-paths.ts';
 import type { Journal } from './journal.ts';
 import type { Outbox } from './outbox.ts';
-import { discardDownloads } from './package-file.ts';
+import { packageFault } from './package-fault.ts';
+import { discardDownloads } from './part-store.ts';
 import { performStep } from './perform.ts';
-import { type Plan, planChange } from './plan.ts';
-import { installedComponents, type StateStore } from './state.ts';
+import { type Plan, planChange, type Step } from './plan.ts';
+import { putInOrder } from './put-in-order.ts';
+import { type AgentState, installedComponents, type StateStore } from './state.ts';
+import { createTaskRecord, recoveredOutcome, type StepName, type TaskRecord } from './task-record.ts';
+import { backText, successReport } from './task-words.ts';
+import { tellProgress } from './tell-progress.ts';
+import type { TimeFloor } from './time-floor.ts';
 import { recoverTransaction, runTransaction, type TransactionDeps, type TransactionResult } from './transaction.ts';
 
-export interface WorkerDeps extends FetchPackageDeps {
+export interface WorkerDeps extends Omit<FetchPackageDeps, 'floors' | 'beforeUnpack' | 'refusal'> {
   readonly gatewayId: string;
+  /** Whose tasks are taken, and from where. */
+  readonly rules: TaskRules;
+  readonly installPaths: InstallPathRules;
+  readonly time: TimeFloor;
+  /** Until a download that goes on is told of for the first time, ms; then ever more rarely. */
+  readonly progressMs?: number | undefined;
   readonly state: StateStore;
   readonly container: Container;
   readonly journal: Journal;
@@ -41,11 +70,13 @@ export interface WorkerDeps extends FetchPackageDeps {
 export type CancelAnswer = { readonly outcome: 'canceled' } | { readonly outcome: 'too-late'; readonly why: string };
 
 export interface Worker {
-  /** Ends what a former run has left open. Before anything is offered. */
+  /** Ends what a former run has left open, and puts in order what is on the disk. Before anything is offered; never rejects. */
   recover(): Promise<void>;
   offer(deployment: DdiDeployment): Promise<void>;
   cancel(actionId: string): Promise<CancelAnswer>;
-  /** The server no longer knows that task (or any, that was offered before `before`, ms since 1970). */
+  /** Tells the server of what it works on; the task stays as it is. */
+  note(text: string): void;
+  /** The server no longer knows that task (or any, that was offered before `before`, by `performance.now`). */
   forget(which: { actionId: string } | { before: number }): void;
   /** The signal stops what is going on: a download where it is, an installation by going back. Fulfilled when at rest. */
   stop(): Promise<void>;
@@ -56,115 +87,243 @@ interface Current {
   readonly task: AgentTask;
   readonly since: number;
   phase: 'downloading' | 'installing';
+  readonly record: TaskRecord;
   readonly aborting: AbortController;
   done: Promise<void>;
 }
 
-/** After this many beginnings that came to no end, the task is given up. */
-const MAX_ATTEMPTS = 5;
+/** After this many in unpacking it is tried without deltas, which need memory. */
+const ATTEMPTS_WITH_DELTAS = 2;
 
 /** Why a download was stopped without a report. */
 class Stopped extends Error {}
 
 export function createWorker(deps: WorkerDeps): Worker {
   const { container, folder, journal, logger, outbox, state } = deps;
+  const attempts = createAttempts(state);
   let current: Current | undefined;
   let next: DdiDeployment | undefined;
   let stopping = false;
   let canceled: string | undefined;
 
   const installed = (): InstalledComponent[] => installedComponents(state.value.installed, container);
-  const tell = (actionId: string, ...[execution, finished, details]: Said): Promise<void> =>
-    outbox.add(actionId, feedback(execution, finished, { details, timestamp: deps.now() }));
+  const tell = (actionId: string, ...[execution, details, progress]: Said): Promise<void> =>
+    outbox.add(actionId, feedback(execution, 'none', { details, progress, timestamp: deps.now() }));
 
   /** The end of a task, on disk before it is told. */
-  const end = async (task: TaskName, execution: 'closed' | 'rejected', details: readonly string[]): Promise<void> => {
-    const report = feedback(execution, 'failure', { details, installed: installed(), timestamp: deps.now() });
+  const end = async (
+    task: TaskName,
+    execution: 'closed' | 'rejected',
+    details: readonly string[],
+    outcome: TaskOutcome,
+  ): Promise<void> => {
+    const facts = { details, outcome, installed: installed(), timestamp: deps.now() };
+    const report = feedback(execution, 'failure', facts);
     logger.warn(execution === 'closed' ? 'task failed' : 'task refused', { action: task.actionId, details });
-    await state.save({ last: { actionId: task.actionId, sequence: task.sequence, report } });
+    // Before the task counts as ended: nothing would make a later run of the agent do it.
+    await tidy(execution === 'closed' ? task : undefined);
+    await keep({ last: { actionId: task.actionId, sequence: task.sequence, report } });
     await outbox.add(task.actionId, report);
-    await tidy();
   };
-  const tidy = async (): Promise<void> => {
-    await discardDownloads(folder.downloads);
-    await discardDownloads(folder.staging);
+  /** What cannot be written is known until the agent ends, and told: no fault of the disk keeps the server waiting. */
+  const keep = async (change: Partial<AgentState>): Promise<void> => {
+    try {
+      // The disk may be full of what nobody needs any more.
+      await state.save(change).catch(async () => {
+        await tidy();
+        await state.save(change);
+      });
+    } catch (error) {
+      logger.error('state.json cannot be written', { error: errorText(error) });
+    }
+  };
+  /** Of a task that came to nothing what was downloaded stays, for the next try: until another one has ended. */
+  const tidy = async (task?: TaskName | AgentTask): Promise<void> => {
+    try {
+      await discardDownloads(folder.staging);
+      if (task && 'headerSha256' in task) await discardOtherDownloads(folder, task);
+      else await discardDownloads(folder.downloads);
+    } catch (error) {
+      logger.warn('downloads cannot be deleted', { error: errorText(error) });
+    }
   };
 
   const transactionDeps = (
-    task: { actionId: string },
-    options: { staged?: string; signal?: AbortSignal } = {},
+    task: TaskName | AgentTask,
+    options: {
+      staged?: string;
+      signal?: AbortSignal;
+      fetched?: FetchedPackage;
+      record?: TaskRecord;
+      steps?: number;
+    } = {},
+    former: readonly TaskStep[] = [],
   ): TransactionDeps => ({
     journal,
     perform: (step, plan) => performStep(deps, step, plan, options),
-    announce: (label) => {
+    announce: (label, index, step) => {
       logger.info(label, { action: task.actionId });
-      void tell(task.actionId, 'proceeding', 'none', [label]);
+      options.record?.step(stepName(step, label));
+      void tell(task.actionId, 'proceeding', [label], { count: index + 1, of: options.steps ?? index + 1 });
     },
+    failed: (error, step) => options.record?.fail(error, step ? undefined : { kind: 'commit', label: 'commit' }),
     async remember({ actionId, sequence, plan, report }) {
-      await state.save({ installed: { ...plan.after }, last: { actionId, sequence, report } });
-      if (!outbox.holdsEndOf(actionId)) await outbox.add(actionId, report);
+      const floors = Object.fromEntries(Object.values(plan.after).map(({ name, version }) => [name, version]));
+      const others = Object.entries(state.value.floors ?? {}).filter(([name]) => !plan.before[name]);
+      const last = { actionId, sequence, report };
+      try {
+        await state.save({ installed: { ...plan.after }, last, floors: { ...Object.fromEntries(others), ...floors } });
+      } finally {
+        if (!outbox.holdsEndOf(actionId)) await outbox.add(actionId, report);
+        await tidy();
+      }
     },
-    success: (plan) => successReport(plan, container, deps.now()),
+    async giveUp({ actionId, plan, why, faults }) {
+      for (const fault of faults) logger.error('going back was not clean', { fault });
+      // A state that was read anew from the disk may have found the other version.
+      if (Object.values(plan.before).some((entry) => state.value.installed[entry.name]?.folder !== entry.folder)) {
+        await keep({ installed: { ...state.value.installed, ...plan.before } });
+      }
+      const { last } = state.value;
+      if (why.length === 0 || (last?.actionId === actionId && last.report)) return;
+      const facts = { ...attempts.facts(task), running: installed(), back: faults };
+      const outcome = options.record?.outcome({ ...facts, size: sizeOf(task) }) ?? recoveredOutcome(former, why, facts);
+      await end(task, 'closed', [...why, ...faults, backText(plan)], outcome);
+    },
+    success: (plan) => {
+      const running = installedComponents(plan.after, container);
+      const outcome = options.record?.outcome({ ...attempts.facts(task), running, size: sizeOf(task) });
+      return successReport(plan, running, deps.now(), outcome, options.fetched);
+    },
     now: deps.now,
   });
 
-  const concludes = async (task: TaskName, plan: Plan, result: TransactionResult): Promise<void> => {
+  const concludes = async (task: TaskName, result: TransactionResult): Promise<void> => {
     deps.onInstalled();
-    if (result.outcome === 'committed') {
-      logger.info('task done', { action: task.actionId, warnings: result.warnings });
-      await tidy();
-      return;
-    }
-    for (const fault of result.faults) logger.error('going back was not clean', { fault });
-    if (result.why.length === 0) return;
-    await end(task, 'closed', [...result.why, ...result.faults, backText(plan)]);
+    if (result.outcome === 'rolled-back') return;
+    logger.info('task done', { action: task.actionId, warnings: result.warnings });
   };
 
-  const install = async (current: Current, staged: string, plan: Plan): Promise<void> => {
-    const { task } = current;
-    const { attempts } = state.value;
-    const count = attempts?.sequence === task.sequence ? attempts.count : 0;
-    if (count >= MAX_ATTEMPTS) {
-      return end(task, 'closed', [
-        `installing was begun ${count} times and the agent was stopped in the middle each time; given up`,
-      ]);
+  const refusal = async (manifest: PackageManifest, plan: Plan): Promise<string | undefined> => {
+    for (const { name, run } of manifest.components) {
+      const refused = await container.refusal(run);
+      if (refused !== undefined) return `${name} cannot run here: ${refused}`;
     }
-    await state.save({ attempts: { sequence: task.sequence, count: count + 1 } });
+    return packageFault(manifest, plan, deps.installPaths);
+  };
+  const fetch = (task: AgentTask, record: TaskRecord, signal: AbortSignal): Promise<FetchedPackage> => {
+    const withDeltas = attempts.of(task, 'unpacking') < ATTEMPTS_WITH_DELTAS;
+    let counted: Promise<void> | undefined;
+    return fetchPackage(
+      {
+        ...deps,
+        floors: () => state.value.floors ?? {},
+        refusal,
+        beforeUnpack() {
+          record.step(UNPACK);
+          return (counted ??= attempts.count(task, 'unpacking'));
+        },
+      },
+      withDeltas ? task : { ...task, deltas: [] },
+      signal,
+      record.air,
+    );
+  };
+
+  /** Ends what a former run, or a disk that took no writes, has left open. */
+  const endOpen = async (): Promise<void> => {
+    const open = await journal.read();
+    if (!open) return;
+    for (const step of open.plan.steps) {
+      if (step.do === 'install') await container.sweep(folder.data(step.entry.name));
+    }
+    const { last } = state.value;
+    // What was remembered was committed, whatever is left of the journal.
+    const remembered = last?.actionId === open.actionId && isSuccess(last.report) ? last.report : undefined;
+    const committed = open.rollback ? undefined : (open.committed ?? remembered);
+    logger.warn(committed ? 'finishing what was committed' : 'going back: the agent was stopped in the middle', {
+      action: open.actionId,
+      step: open.step,
+    });
+    if (!committed && !open.rollback && open.step !== undefined) await keep(attempts.cutOffIn(open, open.step));
+    const transaction = transactionDeps(open, {}, open.steps);
+    await concludes(open, await recoverTransaction(transaction, { ...open, committed }));
+  };
+
+  const install = async (current: Current, fetched: FetchedPackage): Promise<void> => {
+    const { task, record } = current;
     const { signal } = current.aborting;
-    const deps = transactionDeps(task, { staged, signal });
-    await concludes(task, plan, await runTransaction(deps, { ...task, plan }, signal));
+    const late = deps.time.expired(task.expires, 'last');
+    if (late !== undefined) throw new Refusal(late);
+    if (await journal.read()) {
+      throw new Error('the transaction before this one cannot be ended; see the log of the agent');
+    }
+    const guard = { floors: state.value.floors ?? {}, meant: task.downgrade ?? [] };
+    const planned = planChange(state.value.installed, fetched.manifest, task.sequence, guard);
+    if (planned.outcome === 'refused') throw new Refusal(planned.why);
+    const { plan } = planned;
+    const refused = await refusal(fetched.manifest, plan);
+    if (refused !== undefined) throw new Refusal(refused);
+    await attempts.count(task, 'installing');
+    const transaction = transactionDeps(task, {
+      staged: fetched.staged,
+      signal,
+      fetched,
+      record,
+      steps: plan.steps.length,
+    });
+    await concludes(task, await runTransaction(transaction, { ...task, plan }, signal));
   };
 
   const work = async (current: Current): Promise<void> => {
-    const { task } = current;
+    const { task, record } = current;
     const { signal } = current.aborting;
     try {
-      if (deps.now() > task.expires) throw new Refusal(`it has expired at ${new Date(task.expires).toISOString()}`);
+      record.step({ kind: 'accept', label: 'accept the task' });
+      const late = deps.time.expired(task.expires);
+      if (late !== undefined) throw new Refusal(late);
       logger.info('task begins', { action: task.actionId, package: task.packageId, bytes: task.size });
-      await tell(task.actionId, 'download', 'none');
-      const { manifest, staged } = await fetchPackage(deps, task, signal);
+      await tell(task.actionId, 'download');
+      // Before anything of this task is on the disk: what is done here deletes what lies in downloads and staging.
+      await endOpen();
+      await putInOrder(deps, state.value.installed, !state.rebuilt);
+      record.step({ kind: 'download', label: 'download the package' });
+      const over = new AbortController();
+      void tellProgress(
+        {
+          air: record.air,
+          size: task.size,
+          tell: (words, progress) => tell(task.actionId, 'download', [words], progress),
+          firstMs: deps.progressMs,
+        },
+        AbortSignal.any([signal, over.signal]),
+      );
+      const fetched = await fetch(task, record, signal).finally(() => over.abort());
       signal.throwIfAborted();
       current.phase = 'installing';
-      await tell(task.actionId, 'downloaded', 'none');
-      const planned = planChange(state.value.installed, manifest, task.sequence);
-      if (planned.outcome === 'refused') throw new Refusal(planned.why);
-      await install(current, staged, planned.plan);
+      record.step({ kind: 'plan', label: 'plan the change' });
+      logger.info('package is here', { action: task.actionId, bytes: fetched.bytes, of: task.size });
+      await tell(task.actionId, 'downloaded', [airText(fetched.bytes, task.size)]);
+      await install(current, fetched);
     } catch (error) {
       if (signal.aborted) {
         logger.info('task stopped', { action: task.actionId, why: errorText(signal.reason) });
-      } else if (error instanceof Refusal) {
-        await end(task, 'rejected', [error.message]);
-      } else {
-        await end(task, 'closed', [errorText(error)]);
+        // It was asked to; that is no attempt that came to no end.
+        if (state.value.attempts?.sequence === task.sequence) await keep({ attempts: undefined });
+        return;
       }
+      record.fail(error, nameInTheLightOf(error));
+      const outcome = record.outcome({ ...attempts.facts(task), running: installed(), size: task.size });
+      if (error instanceof Refusal) await end(task, 'rejected', [error.message], outcome);
+      else await end(task, 'closed', [errorText(error)], outcome);
     }
   };
-
   const begin = (task: AgentTask): void => {
     const started: Current = {
       task,
-      since: deps.now(),
+      since: performance.now(),
       phase: 'downloading',
+      record: createTaskRecord(),
       aborting: new AbortController(),
       done: Promise.resolve(),
     };
@@ -203,7 +362,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     }
     let task: AgentTask;
     try {
-      task = parseTask(deployment);
+      task = parseTask(deployment, deps.rules);
     } catch (error) {
       return refuse(id, errorText(error));
     }
@@ -218,20 +377,17 @@ export function createWorker(deps: WorkerDeps): Worker {
 
   return {
     async recover() {
-      for (const name of Object.keys(state.value.installed)) await container.sweep(folder.data(name));
-      const open = await journal.read();
-      if (!open) {
-        await discardDownloads(folder.staging);
-        await rm(folder.journal, { force: true });
-        return;
+      try {
+        for (const name of Object.keys(state.value.installed)) await container.sweep(folder.data(name));
+        await endOpen();
+      } catch (error) {
+        logger.error('what a former run has left open cannot be ended', { error: errorText(error) });
       }
-      for (const step of open.plan.steps)
-        if (step.do === 'install') await container.sweep(folder.data(step.entry.name));
-      logger.warn(open.committed ? 'finishing what was committed' : 'going back: the agent was stopped in the middle', {
-        action: open.actionId,
-        step: open.step,
-      });
-      await concludes(open, open.plan, await recoverTransaction(transactionDeps(open), open));
+      if (!(await journal.read())) {
+        await discardDownloads(folder.staging).catch(() => undefined);
+        await rm(folder.journal, { force: true }).catch(() => undefined);
+        await putInOrder(deps, state.value.installed, !state.rebuilt);
+      }
     },
     offer,
     async cancel(actionId) {
@@ -242,8 +398,8 @@ export function createWorker(deps: WorkerDeps): Worker {
         canceled = actionId;
         aborting.abort(new Stopped('canceled by the operator'));
         await done;
-        await state.save({ last: { actionId, sequence: task.sequence, report: null } });
-        await tidy();
+        await tidy(task);
+        await keep({ last: { actionId, sequence: task.sequence, report: null } });
         return { outcome: 'canceled' };
       }
       if (last?.actionId === actionId && last.report) {
@@ -254,7 +410,16 @@ export function createWorker(deps: WorkerDeps): Worker {
       if (next?.id === actionId) next = undefined;
       return { outcome: 'canceled' };
     },
+    note(text) {
+      if (!current) return;
+      logger.info(text, { action: current.task.actionId });
+      void tell(current.task.actionId, 'scheduled', [text]);
+    },
     forget(which) {
+      // Each question for work that finds none comes by here.
+      void deps.time
+        .keep()
+        .catch((error: unknown) => logger.warn('the time cannot be kept', { error: errorText(error) }));
       if (current?.phase !== 'downloading') return;
       const meant = 'before' in which ? current.since < which.before : current.task.actionId === which.actionId;
       if (meant) current.aborting.abort(new Stopped('the server has ended it'));
@@ -268,35 +433,28 @@ export function createWorker(deps: WorkerDeps): Worker {
   };
 }
 
-type Said = [
-  execution: DdiFeedback['status']['execution'],
-  finished: DdiFeedback['status']['result']['finished'],
-  details?: readonly string[],
-];
-
-function successReport(plan: Plan, container: Container, timestamp: number): DdiFeedback {
-  const came = Object.values(plan.after).filter((entry) => plan.before[entry.name]?.folder !== entry.folder);
-  const went = Object.values(plan.before).filter((entry) => !plan.after[entry.name]);
-  const details = [
-    ...came.map((entry) =>
-      entry.previousVersion === undefined
-        ? `${label(entry)} installed`
-        : `${entry.name} updated from ${entry.previousVersion} to ${entry.version}`,
-    ),
-    ...went.map((entry) => `${label(entry)} removed`),
-  ];
-  return feedback('closed', 'success', {
-    details: details.length > 0 ? details : ['everything was there already'],
-    installed: installedComponents(plan.after, container),
-    timestamp,
-  });
+function isSuccess(report: DdiFeedback | null): report is DdiFeedback {
+  return report?.status.result.finished === 'success';
 }
 
-function backText(plan: Plan): string {
-  const back = plan.steps.flatMap((step) => (step.do === 'place' ? (plan.before[step.entry.name] ?? []) : []));
-  return back.length > 0 ? `rolled back to ${back.map(label).join(', ')}` : 'rolled back: nothing of it is left';
+type Said = [execution: DdiFeedback['status']['execution'], details?: readonly string[], progress?: TaskProgress];
+
+const UNPACK: StepName = { kind: 'unpack', label: 'unpack the package' };
+
+function stepName(step: Step, label: string): StepName {
+  const entry = 'entry' in step ? step.entry : undefined;
+  const component = entry ? { component: { name: entry.name, version: entry.version } } : {};
+  return { kind: step.do, label, ...component };
 }
 
-function label(entry: InstalledEntry): string {
-  return `${entry.name} ${entry.version}`;
+/** Only when something failed it turns out what was going on. */
+function nameInTheLightOf(error: unknown): StepName | undefined {
+  if (error instanceof Refusal) return { kind: 'accept', label: 'accept the task' };
+  const isUnsound = isLeonoreError(error) && error.code.startsWith('archive.');
+  return isUnsound ? { kind: 'verify', label: 'verify the package' } : undefined;
+}
+
+/** Of the whole package, bytes; unknown of a task that only the journal knows. */
+function sizeOf(task: TaskName | AgentTask): number {
+  return 'size' in task ? task.size : 0;
 }

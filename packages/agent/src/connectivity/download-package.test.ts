@@ -4,8 +4,8 @@ import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { cutAfter, type FakeServer, json, type Request, startFakeServer } from '../test-support/fake-server.ts';
 import { downloadPackage, type PackageSink } from './download-package.ts';
-import { createHttpClient } from './http-client.ts';
-import { createHttpConnectivity } from './http-connectivity.ts';
+import { createHttpClient } from './http/http-client.ts';
+import { createHttpConnectivity } from './http/http-connectivity.ts';
 
 const BYTES = randomBytes(200_000);
 const QUICK = { initialMs: 1, maxMs: 5 };
@@ -192,8 +192,8 @@ void test('aborted: ends at once with the reason', async () => {
     task,
     {
       ...sink,
-      append: async (chunk) => {
-        await append(chunk);
+      append: async (chunk, at) => {
+        await append(chunk, at);
         stopping.abort(new Error('enough'));
       },
     },

@@ -1,5 +1,5 @@
 /** Feedback documents as LEONORE's own agent writes them. */
-import type { DdiFeedback, InstalledComponent } from '@leonore/protocol';
+import type { DdiFeedback, InstalledComponent, TaskOutcome, TaskProgress } from '@leonore/protocol';
 
 export interface FeedbackOptions {
   readonly details?: readonly string[];
@@ -7,6 +7,9 @@ export interface FeedbackOptions {
   readonly installed?: readonly InstalledComponent[];
   /** Milliseconds since 1970. */
   readonly timestamp?: number;
+  readonly progress?: TaskProgress | undefined;
+  /** With the end of a task. */
+  readonly outcome?: TaskOutcome | undefined;
 }
 
 /** DDI takes 50 messages of a step; longer lines are cut. */
@@ -21,8 +24,16 @@ export function feedback(
   const details = options.details?.slice(0, MAX_DETAILS).map((line) => line.slice(0, MAX_DETAIL_LENGTH));
   return {
     ...(options.timestamp === undefined ? {} : { timestamp: options.timestamp }),
-    status: { execution, result: { finished }, ...(details && details.length > 0 ? { details } : {}) },
+    status: {
+      execution,
+      result: {
+        finished,
+        ...(options.progress ? { progress: { cnt: options.progress.count, of: options.progress.of } } : {}),
+      },
+      ...(details && details.length > 0 ? { details } : {}),
+    },
     ...(options.installed ? { installed: [...options.installed] } : {}),
+    ...(options.outcome ? { outcome: options.outcome } : {}),
   };
 }
 

@@ -1,28 +1,51 @@
-/** Waiting that can be aborted, and delays that spread a fleet: exponential back-off with full jitter. */
+/**
+ * Waiting that can be aborted, and delays that spread a fleet: exponential back-off with full jitter. Time is passed in.
+ * Waits are of a clock that never jumps, so that a date that is set right (or wrong) neither ends nor prolongs one.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
+
+export interface Clock {
+  /** Milliseconds since 1970, as far as this machine knows. May jump. */
+  now(): number;
+  /** Milliseconds since some moment. Never jumps. */
+  elapsed(): number;
+  /** Waits `ms`; rejects with the signal's reason when it is aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** The longest that a timer of Node can take, ms. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Waits `ms`; rejects with the signal's reason when it is aborted. */
 export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  await delay(ms, undefined, signal ? { signal } : {}).catch((error: unknown) => {
+  await delay(Math.min(ms, MAX_TIMER_MS), undefined, signal ? { signal } : {}).catch((error: unknown) => {
     signal?.throwIfAborted();
     throw error;
   });
 }
 
+export const systemClock: Clock = { now: () => Date.now(), elapsed: () => performance.now(), sleep };
+
 export interface BackoffOptions {
   readonly initialMs: number;
   readonly maxMs: number;
   /** 0 <= x < 1. */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
 }
 
 export interface Backoff {
   /** How many delays were given since the last reset. */
   readonly attempts: number;
-  /** The next delay, ms: uniform between 0 and min(maxMs, initialMs * 2^attempts), and at least `atLeastMs`. */
+  /**
+   * The next delay, ms: uniform between 0 and min(maxMs, initialMs * 2^attempts). With `atLeastMs` it comes on top, and is
+   * spread over as much again: all whom a server sends away with the same `Retry-After` do not come back at once.
+   */
   next(atLeastMs?: number): number;
   reset(): void;
 }
+
+/** However long the server is away, it is asked for at least so often, ms. */
+export const MAX_BACKOFF_MS = 300_000;
 
 export function createBackoff(options: BackoffOptions): Backoff {
   const random = options.random ?? Math.random;
@@ -34,7 +57,7 @@ export function createBackoff(options: BackoffOptions): Backoff {
     next(atLeastMs = 0) {
       const ceiling = Math.min(options.maxMs, options.initialMs * 2 ** Math.min(attempts, 30));
       attempts += 1;
-      return atLeastMs + random() * ceiling;
+      return atLeastMs + random() * Math.max(ceiling, atLeastMs);
     },
     reset() {
       attempts = 0;
@@ -54,7 +77,7 @@ export interface Bell {
   wait(options: { ms?: number; signal: AbortSignal }): Promise<void>;
 }
 
-export function createBell(): Bell {
+export function createBell(clock: Pick<Clock, 'sleep'> = systemClock): Bell {
   let rung = false;
   let wake: (() => void) | undefined;
   return {
@@ -64,19 +87,31 @@ export function createBell(): Bell {
     },
     async wait({ ms, signal }) {
       if (!rung && !signal.aborted) {
-        await new Promise<void>((resolve) => {
-          const timer = ms === undefined ? undefined : setTimeout(() => wake?.(), Math.min(ms, 2 ** 31 - 1));
-          const onAbort = (): void => wake?.();
-          wake = () => {
-            clearTimeout(timer);
-            signal.removeEventListener('abort', onAbort);
-            wake = undefined;
-            resolve();
-          };
-          signal.addEventListener('abort', onAbort, { once: true });
+        const over = new AbortController();
+        const woken = new Promise<void>((resolve) => {
+          wake = resolve;
         });
+        const onAbort = (): void => wake?.();
+        signal.addEventListener('abort', onAbort, { once: true });
+        if (ms !== undefined)
+          void clock.sleep(ms, over.signal).then(
+            () => wake?.(),
+            () => undefined,
+          );
+        await woken;
+        wake = undefined;
+        signal.removeEventListener('abort', onAbort);
+        over.abort();
       }
       rung = false;
     },
   };
+}
+
+/** Fulfilled when the signal is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }

@@ -24,10 +24,13 @@ export interface FakeServer extends AsyncDisposable {
   /** Feedback by action, in the order of arrival. */
   readonly reports: { readonly actionId: string; readonly report: DdiFeedback }[];
   readonly cancelReports: DdiFeedback[];
+  /** `POST`: with the enrolment. */
   readonly profiles: { readonly method: string; readonly document: Record<string, unknown> }[];
   offered: DdiDeployment | undefined;
   canceling: string | undefined;
   readonly packages: Map<string, Served>;
+  /** Answers to downloads, with the bytes of their bodies. */
+  readonly sent: { readonly path: string; readonly range: string | undefined; readonly bytes: number }[];
   mqttUrl: string | undefined;
   sleep: string;
   /** Answers in place of the server when it gives true. */
@@ -84,6 +87,7 @@ export async function startFakeServer(): Promise<FakeServer> {
     offered: undefined,
     canceling: undefined,
     packages: new Map(),
+    sent: [],
     mqttUrl: undefined,
     sleep: '00:00:01',
     intercept: () => false,
@@ -147,7 +151,12 @@ function answer(fake: FakeServer, request: Request, response: ServerResponse): v
 }
 
 function enrol(fake: FakeServer, request: Request, response: ServerResponse): void {
-  const body = request.body as { token: string; secret: string; id: string };
+  const body = request.body as {
+    token: string;
+    secret: string;
+    id: string;
+    profile?: Record<string, unknown>;
+  };
   if (body.token !== TOKEN) {
     return json(response, 401, {
       type: 'urn:leonore:error:token.invalid',
@@ -158,6 +167,7 @@ function enrol(fake: FakeServer, request: Request, response: ServerResponse): vo
     });
   }
   fake.secret = body.secret;
+  if (body.profile) fake.profiles.push({ method: 'POST', document: body.profile });
   json(response, 200, {
     tenant: 'default',
     id: body.id,
@@ -177,7 +187,10 @@ function poll(fake: FakeServer, request: Request, response: ServerResponse): voi
         ? { deploymentBase: { href: `${base}/deploymentBase/${fake.offered.id}?c=-17` } }
         : {};
   const document = {
-    config: { polling: { sleep: fake.sleep } },
+    config: {
+      polling: { sleep: fake.sleep },
+      ...(fake.mqttUrl === undefined ? {} : { push: { mqttUrl: fake.mqttUrl } }),
+    },
     ...(Object.keys(links).length > 0 ? { _links: links } : {}),
   };
   const etag = `"${createHash('sha256').update(JSON.stringify(document)).digest('hex').slice(0, 16)}"`;
@@ -192,32 +205,37 @@ function poll(fake: FakeServer, request: Request, response: ServerResponse): voi
 export function servePackage(fake: FakeServer, request: Request, response: ServerResponse): void {
   const served = fake.packages.get(request.path);
   if (!served) return json(response, 404, {});
-  const { bytes, etag } = served;
-  const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
-  const fits = request.headers['if-range'] === undefined || request.headers['if-range'] === etag;
-  const from = range && fits ? Number(range[1]) : 0;
-  if (from >= bytes.length) {
-    response.writeHead(416, { 'content-range': `bytes */${bytes.length}` });
+  const { from, end, head } = servedRange(served, request);
+  if (from >= served.bytes.length) {
+    response.writeHead(416, { 'content-range': `bytes */${served.bytes.length}` });
     response.end();
     return;
   }
-  response.writeHead(range && fits ? 206 : 200, {
-    'content-length': bytes.length - from,
+  response.writeHead(...head);
+  response.end(served.bytes.subarray(from, end));
+  fake.sent.push({ path: request.path, range: request.headers.range, bytes: end - from });
+}
+
+/** As a server does it that knows If-Range and one range. */
+function servedRange({ bytes, etag }: Served, request: Request) {
+  const fits = request.headers['if-range'] === undefined || request.headers['if-range'] === etag;
+  const range = fits ? /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') : null;
+  const from = Number(range?.[1] ?? 0);
+  const end = Math.min(bytes.length, range?.[2] ? Number(range[2]) + 1 : bytes.length);
+  const headers = {
+    'content-length': end - from,
     ...(etag === undefined ? {} : { etag }),
-    ...(range && fits ? { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : {}),
-  });
-  response.end(bytes.subarray(from));
+    ...(range ? { 'content-range': `bytes ${from}-${end - 1}/${bytes.length}` } : {}),
+  };
+  return { from, end, head: [range ? 206 : 200, headers] as const };
 }
 
 /** Sends the answer to `request` as `servePackage` would, but breaks the connection after `count` bytes of the body. */
 export function cutAfter(fake: FakeServer, request: Request, response: ServerResponse, count: number): void {
-  const served = fake.packages.get(request.path);
-  const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
-  const bytes = served?.bytes ?? new Uint8Array();
-  response.writeHead(from > 0 ? 206 : 200, {
-    'content-length': bytes.length - from,
-    ...(served?.etag === undefined ? {} : { etag: served.etag }),
-    ...(from > 0 ? { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : {}),
-  });
-  response.write(bytes.subarray(from, from + count), () => setTimeout(() => response.destroy(), 20));
+  const served = fake.packages.get(request.path) ?? { bytes: new Uint8Array() };
+  const { from, end, head } = servedRange(served, request);
+  response.writeHead(...head);
+  const part = served.bytes.subarray(from, Math.min(end, from + count));
+  response.write(part, () => setTimeout(() => response.destroy(), 20));
+  fake.sent.push({ path: request.path, range: request.headers.range, bytes: part.length });
 }

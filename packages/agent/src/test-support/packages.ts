@@ -2,14 +2,18 @@
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { composePackage, packArtifact, packageIdOf } from '@leonore/app-package';
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { type ComponentToCompose, composePackage, makeDelta, packArtifact, packageIdOf } from '@leonore/app-package';
 import {
   type ArtifactName,
   CHUNK_METADATA,
   type DdiDeployment,
+  type DeltaOffer,
   type Encoding,
   LEONORE_PART,
+  type PackageManifest,
   type Platform,
+  type Sha256,
 } from '@leonore/protocol';
 import type { FakeServer } from './fake-server.ts';
 
@@ -24,7 +28,13 @@ export interface ArtifactSketch {
   /** Shell scripts in control/. */
   readonly control?: Readonly<Record<string, string>>;
   /** Files in binary/. */
-  readonly binary?: Readonly<Record<string, string>>;
+  readonly binary?: Readonly<Record<string, string | Uint8Array>>;
+  /** The tar of the build that a delta is offered from; `offer` changes what is said of it, `damage` its bytes before they get a digest. */
+  readonly deltaFrom?: {
+    readonly tar: Buffer;
+    readonly offer?: Partial<DeltaOffer>;
+    readonly damage?: (delta: Buffer) => Buffer;
+  };
 }
 export interface TaskSketch {
   /** Action id and sequence. */
@@ -32,9 +42,16 @@ export interface TaskSketch {
   readonly components?: readonly ArtifactSketch[];
   readonly keep?: readonly { name: string; version: string; requested?: boolean; after?: readonly string[] }[];
   readonly remove?: readonly { name: string; version: string }[];
+  /** Names of components that are meant to go down to an older version. */
+  readonly downgrade?: readonly string[];
   readonly encoding?: Encoding;
   readonly platform?: Platform;
   readonly expires?: number;
+  /** What a hostile server says of a component, and the segment it sends, in place of the publisher's. */
+  readonly tamper?: (
+    component: ComponentToCompose,
+    segment: Buffer,
+  ) => { component: ComponentToCompose; segment: Buffer };
   /** Changes the package's bytes after they were composed. */
   readonly damage?: (bytes: Buffer) => Buffer;
 }
@@ -46,13 +63,23 @@ export async function offerTask(server: FakeServer, folder: string, sketch: Task
   return made.deployment;
 }
 
-export async function makeTask(
-  server: FakeServer,
-  folder: string,
-  sketch: TaskSketch,
-): Promise<{ deployment: DdiDeployment; bytes: Buffer; path: string }> {
+export interface MadeTask {
+  readonly deployment: DdiDeployment;
+  readonly bytes: Buffer;
+  /** Of the package's address. */
+  readonly path: string;
+  readonly manifest: PackageManifest;
+  readonly headerSize: number;
+  /** Of each component, uncompressed. */
+  readonly tars: Readonly<Record<string, Buffer>>;
+  readonly deltas: readonly DeltaOffer[];
+}
+
+export async function makeTask(server: FakeServer, folder: string, sketch: TaskSketch): Promise<MadeTask> {
   const encoding = sketch.encoding ?? 'zstd';
   const segments: Buffer[] = [];
+  const tars: Record<string, Buffer> = {};
+  const deltas: DeltaOffer[] = [];
   const components = await Promise.all(
     (sketch.components ?? []).map(async (component, index) => {
       const packed = await packArtifact(await writeArtifact(join(folder, `task-${sketch.id}`), component), {
@@ -62,8 +89,11 @@ export async function makeTask(
       const segment = packed.segments[0];
       if (!segment) throw new Error('no segment');
       segments[index] = await readFile(segment.file);
+      const tar = (encoding === 'zstd' ? zstdDecompressSync : gunzipSync)(segments[index]);
+      tars[component.name] = tar;
+      if (component.deltaFrom) deltas.push(offerDelta(server, component, tar));
       const { manifest, contentSha256, files, unpackedSize } = packed;
-      return {
+      const honest: ComponentToCompose = {
         name: manifest.name,
         version: manifest.version,
         action: component.replaces === undefined ? ('install' as const) : ('update' as const),
@@ -76,6 +106,13 @@ export async function makeTask(
         files,
         unpackedSize,
         segment: { encoding, sha256: segment.sha256, size: segment.size },
+      };
+      if (!sketch.tamper) return honest;
+      const told = sketch.tamper(honest, segments[index]);
+      segments[index] = told.segment;
+      return {
+        ...told.component,
+        segment: { encoding, sha256: sha256(told.segment), size: told.segment.length },
       };
     }),
   );
@@ -105,6 +142,8 @@ export async function makeTask(
     [CHUNK_METADATA.encoding]: encoding,
     [CHUNK_METADATA.headerSha256]: composed.headerSha256,
     [CHUNK_METADATA.headerSize]: String(composed.header.length),
+    ...(sketch.downgrade ? { [CHUNK_METADATA.downgrade]: JSON.stringify(sketch.downgrade) } : {}),
+    ...(deltas.length > 0 ? { [CHUNK_METADATA.deltas]: JSON.stringify(deltas) } : {}),
   };
   const artifact = {
     filename: 'package',
@@ -126,7 +165,35 @@ export async function makeTask(
     },
     bytes,
     path,
+    manifest: composed.manifest,
+    headerSize: composed.header.length,
+    tars,
+    deltas,
   };
+}
+
+/** Makes the delta and puts it on the server. */
+function offerDelta(server: FakeServer, { name, deltaFrom }: ArtifactSketch, tar: Buffer): DeltaOffer {
+  if (!deltaFrom) throw new Error('no delta');
+  const made = makeDelta(deltaFrom.tar, tar);
+  const bytes = deltaFrom.damage?.(made) ?? made;
+  const path = `/packages/${sha256(bytes)}.delta.zst`;
+  server.packages.set(path, { bytes, etag: `"${sha256(bytes)}"` });
+  return {
+    kind: 'zstd',
+    name: name as ArtifactName,
+    from: sha256(deltaFrom.tar),
+    sha256: sha256(bytes),
+    size: bytes.length,
+    fromSize: deltaFrom.tar.length,
+    toSize: tar.length,
+    href: `${server.url}${path}`,
+    ...deltaFrom.offer,
+  };
+}
+
+function sha256(bytes: Uint8Array): Sha256 {
+  return createHash('sha256').update(bytes).digest('hex') as Sha256;
 }
 
 async function writeArtifact(folder: string, sketch: ArtifactSketch): Promise<string> {
@@ -142,7 +209,7 @@ async function writeArtifact(folder: string, sketch: ArtifactSketch): Promise<st
     ...(sketch.installPath === undefined ? {} : { installPath: sketch.installPath }),
     ...run,
   };
-  const files: Record<string, string> = {
+  const files: Record<string, string | Uint8Array> = {
     // JSON is YAML.
     'leonore.yaml': JSON.stringify(manifest),
     'binary/version.txt': `${version}\n`,

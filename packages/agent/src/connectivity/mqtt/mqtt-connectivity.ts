@@ -15,6 +15,9 @@ import {
   tenantSchema,
 } from '@leonore/protocol';
 import { connect } from 'mqtt';
+import type { TlsMaterial } from '../tls.ts';
+import { MAX_BACKOFF_MS } from '../wait.ts';
+import { trustFault } from '../tls.ts';
 
 export interface MqttConnectivityOptions {
   /** mqtt://HOST:PORT or mqtts://, as enrolment said. */
@@ -29,9 +32,13 @@ export interface MqttConnectivityOptions {
   readonly onDisconnect?: () => void;
   /** Something went wrong that needs no action: it tries again by itself. */
   readonly onFault?: (why: string) => void;
+  /** For mqtts://. */
+  readonly tls?: TlsMaterial | undefined;
   readonly keepaliveSeconds?: number;
   /** Ceiling of the first and of the longest delay before it connects again, ms. */
   readonly reconnect?: { readonly initialMs: number; readonly maxMs: number };
+  /** How long the broker may take to acknowledge a message, ms. */
+  readonly acknowledgeMs?: number;
   readonly random?: () => number;
 }
 
@@ -47,7 +54,7 @@ const ACKNOWLEDGE_TIMEOUT_MS = 15_000;
 
 export function createMqttConnectivity(options: MqttConnectivityOptions): MqttConnectivity {
   const random = options.random ?? Math.random;
-  const { initialMs, maxMs } = options.reconnect ?? { initialMs: 1000, maxMs: 60_000 };
+  const { initialMs, maxMs } = options.reconnect ?? { initialMs: 1000, maxMs: MAX_BACKOFF_MS };
   const tenant = tenantSchema.parse(options.tenant);
   const id = gatewayIdSchema.parse(options.id);
   const topics = {
@@ -72,6 +79,7 @@ export function createMqttConnectivity(options: MqttConnectivityOptions): MqttCo
     reconnectPeriod: nextDelay(),
     // A broker that refuses now (its database is away, say) may not do so later.
     reconnectOnConnackError: true,
+    ...options.tls,
     will: { topic: topics.presence, payload: Buffer.from('{"online":false}'), qos: 1, retain: true },
   });
 
@@ -81,7 +89,8 @@ export function createMqttConnectivity(options: MqttConnectivityOptions): MqttCo
         // Always, though the session may still have it: a session without its subscription would be silent for ever.
         const granted = await client.subscribeAsync(topics.task, { qos: 1 });
         if (granted.some((grant) => grant.qos === 128)) throw new Error('the broker refused the subscription');
-        await client.publishAsync(topics.presence, '{"online":true}', { qos: 1, retain: true });
+        // At most once: a message that waits for its acknowledgement would be kept over each session that breaks at once.
+        await client.publishAsync(topics.presence, '{"online":true}', { qos: 0, retain: true });
         failures = 0;
         options.onConnect?.();
       } catch (error) {
@@ -96,7 +105,7 @@ export function createMqttConnectivity(options: MqttConnectivityOptions): MqttCo
     client.options.reconnectPeriod = nextDelay();
     options.onDisconnect?.();
   });
-  client.on('error', (error) => options.onFault?.(error.message));
+  client.on('error', (error) => options.onFault?.(trustFault(error, options.url) ?? error.message));
   client.on('message', (topic, payload) => {
     if (topic !== topics.task) return;
     const message = parseJson(payload);
@@ -109,16 +118,17 @@ export function createMqttConnectivity(options: MqttConnectivityOptions): MqttCo
 
   const publish = async (topic: string, document: unknown): Promise<void> => {
     if (!client.connected) throw new LeonoreError('server.unreachable', 'the MQTT session is not connected');
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new LeonoreError('server.unreachable', 'the broker did not acknowledge in time')),
-        ACKNOWLEDGE_TIMEOUT_MS,
-      );
-    });
     const sent = client.publishAsync(topic, JSON.stringify(document), { qos: 1 });
+    const message = client.getLastMessageId();
+    // It goes another way then, and is not to come a second time.
+    const timer = setTimeout(
+      () => client.removeOutgoingMessage(message),
+      options.acknowledgeMs ?? ACKNOWLEDGE_TIMEOUT_MS,
+    );
     try {
-      await Promise.race([sent, timeout]);
+      await sent;
+    } catch (error) {
+      throw new LeonoreError('server.unreachable', 'the broker did not acknowledge in time', { cause: error });
     } finally {
       clearTimeout(timer);
     }

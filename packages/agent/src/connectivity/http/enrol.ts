@@ -1,6 +1,7 @@
 /** Enrolment: one call that makes a gateway known. The secret is the caller's, kept before it is sent. */
 import { type EnrolAnswer, type EnrolRequest, enrolAnswerSchema, LeonoreError } from '@leonore/protocol';
-import { answerError, type HttpClient, readJson } from './http-client.ts';
+import { answerError, readJson, requireOurs } from './answers.ts';
+import type { HttpClient } from './http-client.ts';
 
 export interface EnrolOptions extends EnrolRequest {
   /** Base address of the server. */
@@ -18,13 +19,15 @@ export async function enrol(options: EnrolOptions): Promise<EnrolAnswer> {
     secret: request.secret,
     ...(request.profile ? { profile: request.profile } : {}),
   };
+  const url = serverUrl(server, '/gateway/v1/enrol');
   const answer = await client.send({
     method: 'POST',
-    url: serverUrl(server, '/gateway/v1/enrol'),
+    url,
     headers: { 'content-type': 'application/json', accept: 'application/json' },
     body: JSON.stringify(body),
     signal,
   });
+  requireOurs(answer, url);
   if (answer.status !== 200 && answer.status !== 201) throw await answerError(answer);
   const parsed = enrolAnswerSchema.safeParse(await readJson(answer));
   if (!parsed.success) {

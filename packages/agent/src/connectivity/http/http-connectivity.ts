@@ -1,6 +1,7 @@
 /**
  * The pull side of a gateway over hawkBit's DDI: poll, deployment, cancel, feedback, package bytes, profile.
- * Holds no disk and one ETag, so thousands fit into a process. One call is one attempt; retries are the caller's.
+ * Holds no disk and one ETag, so thousands fit into a process. One call is one attempt; retries are the caller's, but
+ * none goes out before a `Retry-After` is over, whichever call it was the answer to.
  * The token goes to the server's own origin only: links of the API that lead elsewhere are refused, package bytes
  * (checked by digest) may come from elsewhere but are asked for without it.
  */
@@ -17,7 +18,10 @@ import {
 } from '@leonore/protocol';
 import type { z } from 'zod';
 import { serverUrl } from './enrol.ts';
-import { answerError, type HttpAnswer, type HttpClient, type HttpRequest, readJson } from './http-client.ts';
+import type { DownloadAnswer, DownloadRange, FeedbackOutcome } from '../channel.ts';
+import { type Clock, systemClock } from '../wait.ts';
+import { answerError, readJson, readYes, requireOurs, retryAfterMs } from './answers.ts';
+import type { HttpAnswer, HttpClient, HttpRequest } from './http-client.ts';
 
 export interface HttpConnectivityOptions {
   /** Base address of the server, as the user gave it. */
@@ -28,6 +32,7 @@ export interface HttpConnectivityOptions {
   /** Where to poll, as enrolment said; ignored when it leads to another origin than `server`. */
   readonly ddiUrl?: string | undefined;
   readonly client: HttpClient;
+  readonly clock?: Clock | undefined;
 }
 
 export interface PollAnswer {
@@ -36,19 +41,10 @@ export interface PollAnswer {
   readonly sleepSeconds: number | undefined;
   readonly deploymentUrl: string | undefined;
   readonly cancelUrl: string | undefined;
-}
-
-/** `gone`: the task has ended, forget it. `unknown`: this server does not know it. */
-export type FeedbackOutcome = 'accepted' | 'gone' | 'unknown';
-
-export interface DownloadAnswer {
-  /** Where in the package `body` starts: the asked offset, or 0 when the server sends all of it. */
-  readonly offset: number;
-  /** Length of the whole package as the server says, bytes. */
-  readonly total: number | undefined;
-  readonly etag: string | undefined;
-  /** Ends early without an error in no case: a cut connection throws. */
-  readonly body: AsyncIterable<Uint8Array>;
+  /** The server does not know which profile it has of this gateway. */
+  readonly profileWanted: boolean;
+  /** Where the server offers push; undefined: it did not speak of that. */
+  readonly mqttUrl: string | undefined;
 }
 
 export interface HttpConnectivity {
@@ -58,11 +54,7 @@ export interface HttpConnectivity {
   cancel(url: string, signal?: AbortSignal): Promise<DdiCancel | undefined>;
   feedback(actionId: string, report: DdiFeedback, signal?: AbortSignal): Promise<FeedbackOutcome>;
   cancelFeedback(actionId: string, report: DdiFeedback, signal?: AbortSignal): Promise<FeedbackOutcome>;
-  /** Bytes from `offset` on, provided they are still those that `etag` names. */
-  download(
-    url: string,
-    range?: { offset?: number; etag?: string | undefined; signal?: AbortSignal | undefined },
-  ): Promise<DownloadAnswer>;
+  download(url: string, range?: DownloadRange): Promise<DownloadAnswer>;
   putProfile(profile: GatewayProfile, signal?: AbortSignal): Promise<void>;
   /** RFC 7396. */
   patchProfile(patch: unknown, signal?: AbortSignal): Promise<void>;
@@ -71,7 +63,10 @@ export interface HttpConnectivity {
 export function createHttpConnectivity(options: HttpConnectivityOptions): HttpConnectivity {
   const base = ddiBase(options);
   const authorization = `TargetToken ${options.secret}`;
+  const clock = options.clock ?? systemClock;
   let last: { etag: string; answer: PollAnswer } | undefined;
+  /** By the clock's `elapsed`. */
+  let notBefore = -Infinity;
 
   const own = (link: string): URL => {
     const url = new URL(link, base);
@@ -81,18 +76,28 @@ export function createHttpConnectivity(options: HttpConnectivityOptions): HttpCo
       `the server gave a link to ${url.origin}; the gateway's token goes to ${base.origin} only. Check the server's public address`,
     );
   };
+  const sendTo = async (request: HttpRequest): Promise<HttpAnswer> => {
+    const isOwn = request.url.origin === base.origin;
+    const waitMs = isOwn ? notBefore - clock.elapsed() : 0;
+    if (waitMs > 0) await clock.sleep(waitMs, request.signal);
+    const answer = await options.client.send(request);
+    requireOurs(answer, request.url);
+    return answer;
+  };
   const send = (request: HttpRequest): Promise<HttpAnswer> =>
-    options.client.send({
-      ...request,
-      headers: { authorization, accept: 'application/json', ...request.headers },
-    });
+    sendTo({ ...request, headers: { authorization, accept: 'application/json', ...request.headers } });
+  const refused = async (answer: HttpAnswer, isOwn = true): Promise<LeonoreError> => {
+    const error = await answerError(answer);
+    if (isOwn) notBefore = Math.max(notBefore, clock.elapsed() + retryAfterMs(error));
+    return error;
+  };
   const get = async <T>(schema: z.ZodType<T>, link: string, signal?: AbortSignal): Promise<T | undefined> => {
     const answer = await send({ method: 'GET', url: own(link), signal });
     if (answer.status === 404 || answer.status === 410) {
       answer.body.resume();
       return undefined;
     }
-    if (answer.status !== 200) throw await answerError(answer);
+    if (answer.status !== 200) throw await refused(answer);
     return parse(schema, await readJson(answer));
   };
   const post = async (url: URL, report: DdiFeedback, signal?: AbortSignal): Promise<FeedbackOutcome> => {
@@ -101,15 +106,15 @@ export function createHttpConnectivity(options: HttpConnectivityOptions): HttpCo
       answer.body.resume();
       return answer.status === 410 ? 'gone' : 'unknown';
     }
-    if (answer.status !== 200) throw await answerError(answer);
-    answer.body.resume();
+    if (answer.status !== 200) throw await refused(answer);
+    await readYes(answer);
     return 'accepted';
   };
   const profile = async (method: 'PUT' | 'PATCH', document: unknown, signal?: AbortSignal): Promise<void> => {
     const url = serverUrl(options.server, `/gateway/v1/${encodeURIComponent(options.id)}/profile`);
     const answer = await send({ method, url, ...jsonBody(document), signal });
-    if (answer.status < 200 || answer.status > 299) throw await answerError(answer);
-    answer.body.resume();
+    if (answer.status < 200 || answer.status > 299) throw await refused(answer);
+    await readYes(answer);
   };
   const action = (kind: string, id: string): URL => new URL(`${base.href}/${kind}/${encodeURIComponent(id)}/feedback`);
 
@@ -129,13 +134,15 @@ export function createHttpConnectivity(options: HttpConnectivityOptions): HttpCo
         answer.body.resume();
         return { ...last.answer, changed: false };
       }
-      if (answer.status !== 200) throw await answerError(answer);
+      if (answer.status !== 200) throw await refused(answer);
       const document = parse(ddiPollSchema, await readJson(answer));
       const result: PollAnswer = {
         changed: true,
         sleepSeconds: parseSleep(document.config.polling.sleep),
         deploymentUrl: document._links?.deploymentBase?.href,
         cancelUrl: document._links?.cancelAction?.href,
+        profileWanted: document._links?.configData !== undefined,
+        mqttUrl: document.config.push?.mqttUrl,
       };
       const etag = answer.headers.etag;
       last = etag === undefined ? undefined : { etag, answer: result };
@@ -145,19 +152,22 @@ export function createHttpConnectivity(options: HttpConnectivityOptions): HttpCo
     cancel: (url, signal) => get(ddiCancelSchema, url, signal),
     feedback: (actionId, report, signal) => post(action('deploymentBase', actionId), report, signal),
     cancelFeedback: (actionId, report, signal) => post(action('cancelAction', actionId), report, signal),
-    async download(link, { offset = 0, etag, signal } = {}) {
+    async download(link, { offset = 0, end, etag, idleTimeoutMs, signal } = {}) {
       const url = new URL(link, base);
-      const answer = await options.client.send({
+      const isRange = offset > 0 || end !== undefined;
+      const answer = await sendTo({
         method: 'GET',
         url,
+        idleTimeoutMs,
         headers: {
           accept: 'application/octet-stream',
           ...(url.origin === base.origin ? { authorization } : {}),
-          ...(offset > 0 ? { range: `bytes=${offset}-` } : {}),
-          ...(offset > 0 && etag !== undefined ? { 'if-range': etag } : {}),
+          ...(isRange ? { range: `bytes=${offset}-${end === undefined ? '' : end - 1}` } : {}),
+          ...(isRange && etag !== undefined ? { 'if-range': etag } : {}),
         },
         signal,
       });
+      if (answer.status !== 200 && answer.status !== 206) throw await refused(answer, url.origin === base.origin);
       return downloadAnswer(answer, offset);
     },
     putProfile: (document, signal) => profile('PUT', document, signal),
@@ -174,18 +184,17 @@ function ddiBase(options: HttpConnectivityOptions): URL {
   return told?.origin === built.origin ? told : built;
 }
 
-async function downloadAnswer(answer: HttpAnswer, offset: number): Promise<DownloadAnswer> {
+function downloadAnswer(answer: HttpAnswer, offset: number): DownloadAnswer {
   const etag = answer.headers.etag;
   if (answer.status === 200) {
     return { offset: 0, total: length(answer.headers['content-length']), etag, body: answer.body };
   }
-  if (answer.status !== 206) throw await answerError(answer);
-  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(answer.headers['content-range'] ?? '');
+  const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(answer.headers['content-range'] ?? '');
   if (!range || Number(range[1]) !== offset) {
     answer.body.destroy();
     throw new LeonoreError('agent.download', `asked for bytes from ${offset} on, the server sent other ones`);
   }
-  return { offset, total: length(range[2]), etag, body: answer.body };
+  return { offset, end: Number(range[2]) + 1, total: length(range[3]), etag, body: answer.body };
 }
 
 function length(text: string | undefined): number | undefined {

@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CHUNK_METADATA, type DdiDeployment, EMPTY_PROFILE, isLeonoreError } from '@leonore/protocol';
-import { type FakeServer, json, startFakeServer, TOKEN } from '../test-support/fake-server.ts';
+import { type FakeServer, json, startFakeServer, TOKEN } from '../../test-support/fake-server.ts';
 import { enrol } from './enrol.ts';
-import { feedback } from './feedback.ts';
-import { createHttpClient, isPassing, retryAfterMs } from './http-client.ts';
+import { simulatedClock } from '../../test-support/simulated-clock.ts';
+import { feedback } from '../feedback.ts';
+import type { Clock } from '../wait.ts';
+import { isPassing, retryAfterMs } from './answers.ts';
+import { createHttpClient } from './http-client.ts';
 import { createHttpConnectivity } from './http-connectivity.ts';
-import { parseTask } from './parse-task.ts';
+import { parseTask } from '../parse-task.ts';
 
 const SECRET = 'ab'.repeat(32);
-function connect(server: FakeServer, client = createHttpClient()) {
-  return createHttpConnectivity({ server: server.url, tenant: 'default', id: 'gw-1', secret: SECRET, client });
+function connect(server: FakeServer, client = createHttpClient(), clock?: Clock) {
+  return createHttpConnectivity({ server: server.url, tenant: 'default', id: 'gw-1', secret: SECRET, client, clock });
 }
 export function deployment(
   id: string,
@@ -67,7 +70,14 @@ void test('polls with its ETag: 304 gives what was said before', async () => {
   server.secret = SECRET;
   const http = connect(server);
   const first = await http.poll();
-  assert.deepEqual(first, { changed: true, sleepSeconds: 1, deploymentUrl: undefined, cancelUrl: undefined });
+  assert.deepEqual(first, {
+    changed: true,
+    sleepSeconds: 1,
+    deploymentUrl: undefined,
+    cancelUrl: undefined,
+    profileWanted: false,
+    mqttUrl: undefined,
+  });
   server.offered = deployment('3');
   const second = await http.poll();
   assert.ok(second.deploymentUrl);
@@ -83,7 +93,8 @@ void test('polls with its ETag: 304 gives what was said before', async () => {
 void test('feedback is accepted, gone or unknown; a failing server is an error that may pass, with its Retry-After', async () => {
   await using server = await startFakeServer();
   server.secret = SECRET;
-  const http = connect(server);
+  const clock = simulatedClock();
+  const http = connect(server, createHttpClient(), clock);
   const report = feedback('download', 'none');
   assert.equal(await http.feedback('7', report), 'accepted');
   server.gone.add('7');
@@ -100,6 +111,7 @@ void test('feedback is accepted, gone or unknown; a failing server is an error t
     json(response, 404, {});
     return true;
   };
+  await clock.pass(7000);
   assert.equal(await http.feedback('7', report), 'unknown');
 });
 
@@ -151,9 +163,11 @@ void test('parseTask reads what the agent needs and says what is missing', () =>
     size: 1000,
     url: 'http://server/packages/x',
     gatewayClass: 'c-1',
+    deltas: [],
   });
   const without = (key: string): DdiDeployment => deployment('12', (metadata) => delete metadata[key]);
-  for (const key of Object.values(CHUNK_METADATA)) {
+  const optional: readonly string[] = [CHUNK_METADATA.deltas, CHUNK_METADATA.gateway, CHUNK_METADATA.downgrade];
+  for (const key of Object.values(CHUNK_METADATA).filter((one) => !optional.includes(one))) {
     assert.throws(() => parseTask(without(key)), new RegExp(`task 12 .*${key}`));
   }
   assert.throws(() => parseTask(deployment('1', (m) => void (m[CHUNK_METADATA.headerSize] = '1001'))), /cannot hold/);
@@ -163,4 +177,28 @@ void test('parseTask reads what the agent needs and says what is missing', () =>
     () => parseTask({ ...foreign, deployment: { ...foreign.deployment, chunks: [] } }),
     /exactly one chunk/,
   );
+});
+
+void test('parseTask takes the offers of deltas that it understands, and is never refused for the others', () => {
+  const deltas = (text: string) => parseTask(deployment('1', (m) => void (m[CHUNK_METADATA.deltas] = text)));
+  const offer = {
+    kind: 'zstd',
+    name: 'svm',
+    from: 'a'.repeat(64),
+    sha256: 'b'.repeat(64),
+    size: 8000,
+    fromSize: 12_000_000,
+    toSize: 12_000_001,
+    href: '/d',
+  };
+  assert.deepEqual(deltas(JSON.stringify([offer])).deltas, [offer]);
+  assert.equal(deltas(JSON.stringify([offer])).deltaFault, undefined);
+  const mixed = deltas(JSON.stringify([{ ...offer, kind: 'bsdiff' }, offer, { ...offer, size: -1 }, null]));
+  assert.deepEqual(mixed.deltas, [offer]);
+  assert.match(mixed.deltaFault ?? '', /3 of 4/);
+  for (const broken of ['', '{', '{}', 'null', JSON.stringify(Array.from({ length: 501 }, () => offer))]) {
+    const { deltas: none, deltaFault } = deltas(broken);
+    assert.deepEqual(none, []);
+    assert.ok(deltaFault);
+  }
 });
