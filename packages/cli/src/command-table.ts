@@ -43,13 +43,21 @@ export const COMMANDS = {
     summary: 'show, watch and steer rollouts',
     load: async () => (await import('./commands/rollout.ts')).registerRollout,
   },
+  task: {
+    summary: 'show how the change of one gateway went, and why it did not',
+    load: async () => (await import('./commands/task.ts')).registerTask,
+  },
   explain: {
     summary: 'show the install plan for a gateway or for each class of a selection, or why there is none',
     load: async () => (await import('./commands/explain.ts')).registerExplain,
   },
   package: {
-    summary: 'show and fetch composed packages',
+    summary: 'show, compare and fetch composed packages',
     load: async () => (await import('./commands/package.ts')).registerPackage,
+  },
+  store: {
+    summary: "show how full a node's store is, verify its bytes, collect what nothing needs",
+    load: async () => (await import('./commands/store.ts')).registerStore,
   },
 } as const satisfies Record<string, Entry>;
 

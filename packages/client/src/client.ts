@@ -21,6 +21,7 @@ import {
   nodeInfoSchema,
   type PublishRequest,
   packageDetailsSchema,
+  packageDiffSchema,
   packageSummarySchema,
   pageSchema,
   type patchGatewaySchema,
@@ -30,6 +31,9 @@ import {
   taskSchema,
   type UploadStatus,
   uploadStatusSchema,
+  collectionSchema,
+  storeStatusSchema,
+  verificationSchema,
 } from '@leonore/protocol';
 import { z } from 'zod';
 import { type EventOptions, readEvents } from './events.ts';
@@ -50,6 +54,8 @@ type Listing<Filter> = PageOptions & Filter;
 type Unfiltered = { readonly filter?: never };
 
 const API = '/api/v1';
+/** CycloneDX in JSON; read it with what knows its schema. */
+const sbomSchema = z.looseObject({ bomFormat: z.literal('CycloneDX'), specVersion: z.string() });
 const withdrawnSchema = z.object({ withdrawn: z.int() });
 const PAGE_SIZE = 500;
 
@@ -71,6 +77,7 @@ export function createClient(options: ClientOptions) {
     gateways: gatewayCalls(http),
     tokens: tokenCalls(http),
     rollouts: rolloutCalls(http),
+    store: storeCalls(http),
     task: (id: number | string, call: CallOptions = {}) =>
       http.json(taskSchema, { path: `${API}/tasks/${part(String(id))}`, ...call }),
     /** The install plan of a gateway for these applications, or why there is none. */
@@ -150,6 +157,14 @@ function packageCalls(http: Http) {
     ...listing<typeof packageSummarySchema, Unfiltered>(http, packageSummarySchema, `${API}/packages`),
     get: (id: string, call: CallOptions = {}) =>
       http.json(packageDetailsSchema, { path: `${API}/packages/${part(id)}`, ...call }),
+    /** What changes on a gateway that has the first and gets the second, and the bytes that go over the air for it. */
+    diff: (from: string, to: string, call: CallOptions = {}) =>
+      http.json(packageDiffSchema, { path: `${API}/packages/${part(from)}/diff`, query: { to }, ...call }),
+    sbom: (id: string, query: { files?: boolean } = {}, call: CallOptions = {}) =>
+      readSbom(http, `${API}/packages/${part(id)}/sbom`, query, call),
+    /** Reads its blobs from the disk and compares their digests. */
+    verify: (id: string, call: CallOptions = {}) =>
+      http.json(verificationSchema, { method: 'POST', path: `${API}/packages/${part(id)}/verify`, ...call }),
     /** The bytes, from `offset` on. The caller reads the body and compares the status: 206 = from the offset, 200 = from the start. */
     download: (sha256: Sha256, range: { offset?: number } = {}, call: CallOptions = {}) =>
       http.send({
@@ -158,6 +173,10 @@ function packageCalls(http: Http) {
         ...call,
       }),
   };
+}
+
+function readSbom(http: Http, path: string, { files = false }: { files?: boolean }, call: CallOptions) {
+  return http.json(sbomSchema, { path, query: { files: String(files) }, ...call });
 }
 
 function gatewayCalls(http: Http) {
@@ -173,6 +192,9 @@ function gatewayCalls(http: Http) {
     label: (id: string, labels: z.infer<typeof patchGatewaySchema>['labels'], call: CallOptions = {}) =>
       http.json(gatewaySchema, { method: 'PATCH', path: one(id), json: { labels }, ...call }),
     remove: (id: string, call: CallOptions = {}) => http.none({ method: 'DELETE', path: one(id), ...call }),
+    /** Of what it says is installed. */
+    sbom: (id: string, query: { files?: boolean } = {}, call: CallOptions = {}) =>
+      readSbom(http, `${one(id)}/sbom`, query, call),
     /** Newest first, with their transitions. */
     tasks: (id: string) => listing<typeof taskSchema, Unfiltered>(http, taskSchema, `${one(id)}/tasks`),
   };
@@ -210,6 +232,19 @@ function rolloutCalls(http: Http) {
     retry: act('retry'),
     tasks: (id: number | string) =>
       listing<typeof taskSchema, { readonly state?: TaskState | undefined }>(http, taskSchema, `${one(id)}/tasks`),
+  };
+}
+
+function storeCalls(http: Http) {
+  const path = `${API}/store`;
+  return {
+    status: (call: CallOptions = {}) => http.json(storeStatusSchema, { path, ...call }),
+    /** Reads blobs for about two seconds; where there are more, `next` is what `after` of the following call is. */
+    verify: (query: { after?: Sha256 | undefined } = {}, call: CallOptions = {}) =>
+      http.json(verificationSchema, { method: 'POST', path: `${path}/verify`, json: query, ...call }),
+    /** Takes away now what nothing needs. */
+    collect: (call: CallOptions = {}) =>
+      http.json(collectionSchema, { method: 'POST', path: `${path}/collect`, ...call }),
   };
 }
 

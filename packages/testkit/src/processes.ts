@@ -20,7 +20,15 @@ export interface Process extends AsyncDisposable {
 
 /** `leonore ARGS...` as a child process. */
 export function spawnLeonore(args: readonly string[], env: Readonly<Record<string, string>> = {}): Process {
-  const child = spawn(process.execPath, [LEONORE, ...args], {
+  return spawnProgram([process.execPath, LEONORE], args, env);
+}
+
+function spawnProgram(
+  [command, ...before]: readonly [string, ...string[]],
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Process {
+  const child = spawn(command, [...before, ...args], {
     env: { ...process.env, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -107,6 +115,12 @@ export async function startNodeProcess(options: {
   return { ...started, ...address, adminToken };
 }
 
+/** An agent that is no `leonore agent` but takes the same options: how it is called, and what is another environment. */
+export interface AgentProgram {
+  readonly call: readonly [string, ...string[]];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 export function startAgentProcess(options: {
   server: string;
   id: string;
@@ -116,10 +130,12 @@ export function startAgentProcess(options: {
   poll?: string;
   labels?: Readonly<Record<string, string>>;
   args?: readonly string[];
+  program?: AgentProgram;
 }): Process {
   const labels = Object.entries(options.labels ?? {}).flatMap(([key, value]) => ['--label', `${key}=${value}`]);
   const token = options.token === undefined ? [] : ['--token', options.token];
   const { server, id, root, strategy = 'pull', poll = '1s', args = [] } = options;
   const own = ['--server', server, '--id', id, '--root', root, '--strategy', strategy, '--poll', poll];
-  return spawnLeonore(['agent', ...own, ...token, ...labels, ...args]);
+  const { call = [process.execPath, LEONORE, 'agent'], env } = options.program ?? {};
+  return spawnProgram(call, [...own, ...token, ...labels, ...args], env);
 }

@@ -10,6 +10,7 @@ import {
   startAgentProcess,
   startNodeProcess,
   temporaryFolder,
+  type AgentProgram,
   type NodeProcess,
   type Process,
 } from './processes.ts';
@@ -35,6 +36,8 @@ export interface AgentOptions {
   readonly labels?: Readonly<Record<string, string>>;
   readonly poll?: string;
   readonly args?: readonly string[];
+  /** Instead of `leonore agent`. */
+  readonly program?: AgentProgram;
 }
 
 export interface SiteAgent extends AsyncDisposable {

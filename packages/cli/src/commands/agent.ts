@@ -1,15 +1,17 @@
 /** `leonore agent`: the agent of one gateway in this process, until it is told to stop. */
 import { resolve } from 'node:path';
-import type { AgentOptions } from '@leonore/agent';
+import type { AgentOptions, ApplicationUsers } from '@leonore/agent';
 import { type GatewayProfile, LeonoreError, ownGatewayIdSchema, type Strategy } from '@leonore/protocol';
 import { type Command, Option } from 'commander';
 import type { App } from '../app.ts';
 import { endApplications } from '../demo/applications.ts';
 import { createLineLogger, LOG_LEVELS, type LogLevel } from '../output/line-logger.ts';
 import { parseDuration } from '../output/quantities.ts';
+import { addLimitOptions, type LimitFlags, limitOptions } from './agent-limits.ts';
+import { addNetworkOptions, type NetworkFlags, networkOptions } from './agent-network.ts';
 import { collectValues, parseLabels } from './words.ts';
 
-interface Flags {
+interface Flags extends NetworkFlags, LimitFlags {
   readonly server: string;
   readonly id: string;
   readonly root: string;
@@ -19,13 +21,16 @@ interface Flags {
   readonly label: string[];
   readonly installRoot?: string;
   readonly override?: string;
+  readonly applicationUsers: ApplicationUsers;
+  readonly factsDir?: string;
+  readonly hardwareIds?: boolean;
   readonly longPoll?: string;
   readonly stopApplications?: boolean;
   readonly logLevel: LogLevel;
 }
 
 export function registerAgent(parent: Command, app: App): void {
-  parent
+  const command = parent
     .command('agent')
     .description(
       'Run the agent of a gateway: it enrols once, tells what the machine is, and takes what is provisioned to it.',
@@ -48,7 +53,14 @@ export function registerAgent(parent: Command, app: App): void {
     .option('--long-poll <duration>', 'let the server hold a question that long until there is work')
     .option('--label <key=value>', 'label this gateway; may be given again', collectValues, [])
     .option('--install-root <dir>', 'what stands for / in install paths (default: ROOT/rootfs)')
+    .option('--facts-dir <dir>', 'programs and files that say own facts of this gateway (default: ROOT/facts.d)')
+    .option('--hardware-ids', 'tell the serial number and MAC addresses too')
     .option('--override <json>', 'merge patch over the profile that is found, to play another machine')
+    .addOption(
+      new Option('--application-users <who>', 'who applications run as where the agent is root, see docs/container.md')
+        .choices(['own', 'strict', 'agent'] satisfies ApplicationUsers[])
+        .default('own'),
+    )
     .option('--stop-applications', 'end the applications too when it stops; without it they run on')
     .addOption(
       new Option('--log-level <level>', 'what to log').choices(LOG_LEVELS).env('LEONORE_LOG_LEVEL').default('info'),
@@ -58,9 +70,12 @@ export function registerAgent(parent: Command, app: App): void {
       `
 Examples:
   $ leonore agent --server http://10.0.0.5:8080 --token T --id gw-7 --root /var/lib/leonore --label site=vienna
-  $ leonore agent --server http://10.0.0.5:8080 --id gw-7 --root /var/lib/leonore --strategy pull --poll 30s`,
+  $ leonore agent --server http://10.0.0.5:8080 --id gw-7 --root /var/lib/leonore --strategy pull --poll 30s
+  $ leonore agent --server https://node.example --ca site-ca.pem --proxy http://proxy:3128 \\
+      --max-download-rate 50kB/s --download-window 22:00-05:00 --id gw-7 --root /var/lib/leonore`,
     )
     .action((flags: Flags) => runAgentProcess(flags, app));
+  addLimitOptions(addNetworkOptions(command));
 }
 
 async function runAgentProcess(flags: Flags, { terminal }: App): Promise<void> {
@@ -73,14 +88,19 @@ async function runAgentProcess(flags: Flags, { terminal }: App): Promise<void> {
     id: flags.id,
     root,
     strategy: flags.strategy,
+    applicationUsers: flags.applicationUsers,
     labels: parseLabels(flags.label),
     logger: createLineLogger(
       (line) => terminal.err(line),
       flags.logLevel,
       () => new Date(),
     ),
+    ...(await networkOptions(flags, terminal)),
+    ...limitOptions(flags),
     ...(flags.token ? { token: flags.token.trim() } : {}),
     ...(flags.installRoot ? { installRoot: resolve(terminal.cwd, flags.installRoot) } : {}),
+    ...(flags.factsDir ? { factsDir: resolve(terminal.cwd, flags.factsDir) } : {}),
+    ...(flags.hardwareIds ? { hardwareIds: true } : {}),
     ...(flags.override ? { profileOverrides: parseOverride(flags.override) } : {}),
     ...(pollIntervalMs === undefined ? {} : { pollIntervalMs }),
     tuning: {

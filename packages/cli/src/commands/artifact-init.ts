@@ -1,10 +1,15 @@
-/** `leonore artifact init`: a small artifact that works as it is, with comments where to go on. */
-import { mkdir, stat, writeFile } from 'node:fs/promises';
+/** `leonore artifact init`: a small artifact that works as it is, with comments where to go on; or one around an image. */
+import { constants } from 'node:fs';
+import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { artifactNameSchema, LeonoreError } from '@leonore/protocol';
 import type { App } from '../app.ts';
 
-export async function initArtifact(dir: string, flags: { name?: string }, { terminal }: App): Promise<void> {
+export async function initArtifact(
+  dir: string,
+  flags: { name?: string; image?: string },
+  { terminal }: App,
+): Promise<void> {
   const folder = resolve(terminal.cwd, dir);
   const name = artifactNameSchema.safeParse(
     flags.name ??
@@ -19,6 +24,13 @@ export async function initArtifact(dir: string, flags: { name?: string }, { term
   if (await exists(manifest)) {
     throw new LeonoreError('cli.usage', `${manifest} exists already; init never overwrites`);
   }
+  if (flags.image !== undefined) {
+    await initImage(folder, name.data, resolve(terminal.cwd, flags.image));
+    terminal.err(
+      `made the image ${name.data} in ${folder}; give it its version in leonore.yaml, then: leonore artifact publish ${dir}`,
+    );
+    return;
+  }
   const files = [
     { path: 'leonore.yaml', text: manifestText(name.data), mode: 0o644 },
     { path: 'binary/greet.sh', text: GREET, mode: 0o755 },
@@ -32,6 +44,24 @@ export async function initArtifact(dir: string, flags: { name?: string }, { term
     await writeFile(target, text, { mode });
   }
   terminal.err(`made ${name.data} in ${folder}; change it to your needs, then: leonore artifact publish ${dir}`);
+}
+
+/** An image is the file as it is, beside its manifest. */
+async function initImage(folder: string, name: string, image: string): Promise<void> {
+  const stats = await stat(image).catch(() => undefined);
+  if (!stats?.isFile()) throw new LeonoreError('cli.usage', `--image: ${image} is no file`);
+  await mkdir(join(folder, 'image'), { recursive: true });
+  const target = join(folder, 'image', basename(image));
+  if (target !== image) {
+    await copyFile(image, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE).catch(
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EEXIST')
+          throw new LeonoreError('cli.usage', `${target} exists already; init never overwrites`, { cause: error });
+        throw error;
+      },
+    );
+  }
+  await writeFile(join(folder, 'leonore.yaml'), imageManifestText(name), { flag: 'wx' });
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -60,6 +90,26 @@ description: ""
 
 # How control/start is kept running; without it there is nothing to run.
 run: { restart: always }
+`;
+}
+
+function imageManifestText(name: string): string {
+  return `# An image: the one file in image/, delivered as it is to gateways that install such files by themselves
+# (SWUpdate, RAUC, Zephyr and others).
+name: ${name}
+version: 0.1.0                  # raise it for each change: a published build never changes
+kind: image
+description: ""
+
+# Which gateways it is for; a key left out means any.
+# platform: { os: linux, arch: arm64 }
+
+# The kind of software module that DDI calls it; Zephyr takes only bApp.
+# image: { part: os }
+
+# requires:
+#   capabilities: { bootloader: ">=2" }
+#   resources:    { disk: 512MiB } # default: the size of the file
 `;
 }
 

@@ -38,6 +38,20 @@ describe('leonore: artifacts', { timeout: 120_000 }, () => {
     assert.equal(await readFile(join(own.folder, 'My App/leonore.yaml'), 'utf8'), 'mine');
   });
 
+  it('init makes an image of a file, which it copies', async () => {
+    await using own = await createCliHome();
+    await writeFile(join(own.folder, 'press-4.2.swu'), 'firmware');
+    const made = await own.run(['artifact', 'init', 'press-os', '--image', 'press-4.2.swu']);
+    assert.equal(made.code, 0, made.stderr);
+    const text = await readFile(join(own.folder, 'press-os/leonore.yaml'), 'utf8');
+    assert.deepEqual(artifactManifestSchema.parse(parseYaml(text)).kind, 'image');
+    assert.equal(await readFile(join(own.folder, 'press-os/image/press-4.2.swu'), 'utf8'), 'firmware');
+    const packed = await own.run(['artifact', 'pack', 'press-os', '-o', 'json']);
+    assert.equal(JSON.parse(packed.stdout).segments[0].encoding, 'raw');
+    assert.match((await own.run(['artifact', 'init', 'other', '--image', 'none.swu'])).stderr, /none\.swu is no file/);
+    assert.equal((await own.run(['artifact', 'init', 'press-os', '--image', 'press-4.2.swu'])).code, 2);
+  });
+
   it('shows and withdraws a version', async () => {
     node.artifacts.push({
       manifest: artifactManifestSchema.parse({

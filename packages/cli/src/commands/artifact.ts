@@ -23,6 +23,7 @@ export function registerArtifact(parent: Command, app: App): void {
       `
 Examples:
   $ leonore artifact init my-app && leonore artifact publish my-app
+  $ leonore artifact init gateway-os --image build/gateway-2.1.swu
   $ leonore artifact publish examples/hello-sensor examples/building-monitor
   $ leonore artifact show svm@1.2.28
   $ leonore artifact usage svm@'<1.2.28'
@@ -35,7 +36,8 @@ Examples:
     .description('begin a new artifact: a manifest and control scripts to fill in')
     .argument('[dir]', 'the folder', '.')
     .option('--name <name>', "its name (default: the folder's)")
-    .action((dir: string, flags: { name?: string }) =>
+    .option('--image <file>', 'an image (.swu, RAUC bundle, firmware) that gateways install as it is; it is copied')
+    .action((dir: string, flags: { name?: string; image?: string }) =>
       import('./artifact-init.ts').then(({ initArtifact }) => initArtifact(dir, flags, app)),
     );
 
@@ -49,7 +51,7 @@ Examples:
   addConnectionOptions(
     addOutputOption(artifact.command('publish').description('pack folders, upload them, publish them')),
   )
-    .argument('<dirs...>', 'each with a leonore.yaml, binary/ and control/')
+    .argument('<dirs...>', 'each with a leonore.yaml, and binary/ and control/ or image/')
     .action((dirs: string[], flags: Flags) =>
       import('./artifact-publish.ts').then(({ publishCommand }) => publishCommand(dirs, flags, app)),
     );
@@ -172,6 +174,11 @@ const pairs = (record: Readonly<Record<string, string>>) =>
       .join(', '),
   );
 
+function runsText({ kind, run }: Artifact['manifest']): string | undefined {
+  if (kind === 'image') return undefined;
+  return run ? `restart ${run.restart}` : 'nothing by itself';
+}
+
 function describe(artifact: Artifact, paint: Paint): string[] {
   const { manifest } = artifact;
   const { memory, disk } = manifest.requires.resources;
@@ -187,7 +194,13 @@ function describe(artifact: Artifact, paint: Paint): string[] {
       ['provides', pairs(manifest.provides)],
       ['conflicts', pairs(manifest.conflicts)],
       ['install path', manifest.installPath],
-      ['runs', manifest.run ? `restart ${manifest.run.restart}` : 'nothing by itself'],
+      [
+        'image',
+        manifest.kind === 'image'
+          ? `${harmless(manifest.image?.file ?? '')}, installed by the gateway itself (part ${manifest.image?.part ?? 'os'})`
+          : undefined,
+      ],
+      ['runs', runsText(manifest)],
       [
         'content',
         `${formatBytes(artifact.unpackedSize)} in ${artifact.fileCount} files, sha256 ${artifact.contentSha256}`,

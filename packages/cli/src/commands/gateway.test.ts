@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { type FakeNode, startFakeNode } from '@leonore/client/testing';
-import { EMPTY_PROFILE, type Gateway, taskSchema } from '@leonore/protocol';
+import { EMPTY_PROFILE, type Gateway, installedComponentSchema, taskSchema } from '@leonore/protocol';
 import { type CliHome, createCliHome } from '../testing/run-cli.ts';
 
 function gateway(id: string, extra: Partial<Gateway> = {}): Gateway {
@@ -62,6 +62,92 @@ describe('leonore: gateways', { timeout: 120_000 }, () => {
     assert.match(refused.stderr, /for a range of versions ask leonore artifact usage svm@\^1\.2/);
   });
 
+  it('shows a gateway on one screen: what it is made of, what runs, how it is doing', async () => {
+    node.gateways.set(
+      'gw',
+      gateway('gw', {
+        profile: {
+          ...EMPTY_PROFILE,
+          board: 'Raspberry Pi 4',
+          os: 'linux',
+          arch: 'arm64',
+          libc: 'glibc',
+          libcVersion: '2.36',
+          distribution: { id: 'debian', version: '12', name: 'Debian GNU/Linux 12' },
+          compatibleArchs: ['arm'],
+          cpu: { model: 'Cortex-A72', cores: 4, features: ['asimd'] },
+          memory: { total: 4 * 2 ** 30, free: 2 ** 30 },
+          disk: { total: 2 ** 35, free: 2 ** 34 },
+          capabilities: { java: '17.0.15', 'executor-oci': '1.1.5' },
+          network: {
+            interfaces: [
+              { name: 'eth0', kind: 'ethernet', addresses: ['10.0.0.7/24'] },
+              { name: 'wlan0', kind: 'wifi', addresses: [] },
+            ],
+            route: { interface: 'eth0', address: '10.0.0.1' },
+            subnet: '10.0.0.0/24',
+          },
+          facts: { line: 7, room: 'B\u001b[2J12' },
+          load: 1.5,
+          temperature: 51.5,
+          uptime: 86_400,
+          clock: { offset: -7200, synchronised: false },
+          installed: installedComponentSchema.array().parse([
+            {
+              name: 'svm',
+              version: '1.2.28',
+              state: 'running',
+              requested: true,
+              since: Date.now() - 7_200_000 - 60_000,
+            },
+            { name: 'sax', version: '1.0.0', state: 'failed', restarts: 5, lastExit: { at: 1, code: 3 } },
+          ]),
+          reportedAt: Date.now(),
+        },
+      }),
+    );
+    const { stdout } = await run(['gateway', 'show', 'gw']);
+    const lines = stdout.split('\n').map((line) => line.replaceAll(/ +/g, ' ').trimEnd());
+    for (const line of [
+      'HARDWARE',
+      ' board Raspberry Pi 4',
+      ' cpu 4 × Cortex-A72',
+      'SOFTWARE',
+      ' system Debian GNU/Linux 12',
+      ' also runs arm',
+      ' libc glibc 2.36',
+      ' has java 17.0.15, executor-oci 1.1.5',
+      'NETWORK',
+      ' eth0 ethernet 10.0.0.7/24',
+      ' wlan0 wifi no address',
+      ' route 10.0.0.1 over eth0',
+      ' subnet 10.0.0.0/24',
+      'FACTS',
+      ' line 7',
+      ' room B\uFFFD[2J12',
+      'APPLICATIONS',
+      'NOW',
+      ' up 1 d 0 h',
+      ' load 1.5 of 4',
+      ' memory 1.0 GiB free of 4.0 GiB',
+      ' disk 16.0 GiB free of 32.0 GiB',
+      ' temperature 51.5 °C',
+      ' clock 2 h 00 min behind, not synchronised',
+    ])
+      assert.ok(lines.includes(line), `${line}\nin\n${stdout}`);
+    // By the gateway's clock, which is two hours behind.
+    assert.match(stdout, /svm +1\.2\.28 +running +1 min \d\d s +0 +asked for/);
+    assert.match(stdout, /sax +1\.0\.0 +failed .* 5 +needed by another +ended with 3/);
+    assert.deepEqual(JSON.parse((await run(['gateway', 'show', 'gw', '-o', 'json'])).stdout), node.gateways.get('gw'));
+    assert.match((await run(['gateway', 'list'])).stdout, / 2, 1 failed /);
+  });
+
+  it('a gateway that says little is shown without empty sections', async () => {
+    node.gateways.set('gw', gateway('gw', { profile: EMPTY_PROFILE }));
+    const { stdout } = await run(['gateway', 'show', 'gw']);
+    assert.doesNotMatch(stdout, /HARDWARE|NETWORK|FACTS|APPLICATIONS|NOW|undefined/);
+  });
+
   it('removes only with --yes where nobody can be asked', async () => {
     node.gateways.set('gw', gateway('gw'));
     const refused = await run(['gateway', 'remove', 'gw']);
@@ -112,6 +198,31 @@ describe('leonore: gateways', { timeout: 120_000 }, () => {
     assert.deepEqual([made.token, made.gateway.labels], ['abc', { site: 'graz' }]);
   });
 
+  it('makes a gateway of another maker known with what it installs', async () => {
+    const created = (...args: string[]) => run(['gateway', 'create', 'press', ...args, '-o', 'json']);
+    const { stdout } = await created(
+      '--format',
+      'swu',
+      '--format',
+      'image',
+      '--arch',
+      'arm64',
+      '--disk-free',
+      '512MiB',
+    );
+    const { profile } = JSON.parse(stdout).gateway;
+    assert.deepEqual(
+      [profile.formats, profile.arch, profile.os, profile.disk],
+      [['swu', 'image'], 'arm64', undefined, { total: 2 ** 29, free: 2 ** 29 }],
+    );
+    assert.match(
+      (await created('--format', 'rpm')).stderr,
+      /"rpm" is no package format; they are tar\.zst, tar\.gz, swu, image/,
+    );
+    assert.match((await created('--arch', 'ARM 64')).stderr, /--arch: lower-case letters/);
+    assert.match((await created('--disk-free', 'much')).stderr, /--disk-free: "much" is no amount of bytes/);
+  });
+
   it('logs each step of each task, oldest first', async () => {
     node.gateways.set('gw', gateway('gw'));
     const at = 1_700_000_000_000;
@@ -135,7 +246,7 @@ describe('leonore: gateways', { timeout: 120_000 }, () => {
     const { stdout } = await run(['gateway', 'logs', 'gw']);
     assert.match(
       stdout,
-      /^task 5 of rollout 2, by push\n {2}\S+ \S+ {2}offered\n {2}\S+ \S+ {2}failed {2}\+2\.5 s\n {6}install ended with 3\n {6}no space\n {2}took 2\.5 s\n$/,
+      /^task 5 of rollout 2, by push\n {2}\S+ \S+ {2}offered\n {2}\S+ \S+ {2}failed {2}\+2\.5 s\n {6}install ended with 3\n {6}no space\n {2}took 2\.5 s; why: leonore task show 5\n$/,
     );
     node.tasks.length = 0;
   });

@@ -1,19 +1,43 @@
 /** `leonore gateway`: the fleet as it is, labels, enrolment tokens, what happened on a gateway. */
 import { collect } from '@leonore/client';
-import { type Gateway, parseSelector } from '@leonore/protocol';
+import {
+  bytesSchema,
+  EMPTY_PROFILE,
+  type Gateway,
+  type GatewayProfile,
+  LeonoreError,
+  type PackageFormat,
+  packageFormatSchema,
+  parseSelector,
+  platformSchema,
+  type Task,
+} from '@leonore/protocol';
 import { type Command, Option } from 'commander';
 import type { App } from '../app.ts';
 import { confirm } from '../ask.ts';
 import { addOutputOption, emitList, emitOne, type OutputFormat } from '../output/emit.ts';
+import { installedText, platformOf, renderGateway } from '../output/gateway-view.ts';
 import { harmless, type Paint, paintState } from '../output/paint.ts';
-import { formatAge, formatBytes, formatTime } from '../output/quantities.ts';
-import { renderFacts, renderTable } from '../output/table.ts';
+import { formatAge } from '../output/quantities.ts';
+import { renderFacts } from '../output/table.ts';
+import { summariseTask } from '../output/task-view.ts';
 import { addConnectionOptions, type ConnectionFlags } from '../settings/connection.ts';
-import { gatewayLogs } from './gateway-logs.ts';
+import { gatewayLogs, type LogFlags } from './gateway-logs.ts';
 import { registerGatewayToken } from './gateway-token.ts';
+import { registerGatewaySbom } from './sbom.ts';
 import { collectValues, formatLabels, parseCount, parseLabelChanges, parseLabels, selectorOfRunning } from './words.ts';
 
 type Flags = ConnectionFlags & { readonly output: OutputFormat };
+
+interface CreateFlags {
+  readonly targetToken?: string;
+  readonly label: string[];
+  readonly format?: PackageFormat[];
+  readonly os?: string;
+  readonly arch?: string;
+  readonly libc?: string;
+  readonly diskFree?: string;
+}
 
 export function registerGateway(parent: Command, app: App): void {
   const gateway = parent
@@ -26,9 +50,12 @@ export function registerGateway(parent: Command, app: App): void {
 Examples:
   $ leonore gateway list --select 'site=vienna,arch in (arm64,armv7)'
   $ leonore gateway list --runs svm@1.2.27
+  $ leonore gateway list --select 'distribution=debian,fact/line=7'
+  $ leonore gateway show gw-7
   $ leonore gateway label gw-7 floor=2 old-label-
   $ leonore gateway token create --uses 50 --label site=vienna
-  $ leonore gateway logs gw-7`,
+  $ leonore gateway logs gw-7
+  $ leonore gateway logs gw-7 --task 42 --follow`,
     );
 
   addConnectionOptions(addOutputOption(gateway.command('list').alias('ls').description('list gateways')))
@@ -58,8 +85,19 @@ Examples:
     .argument('<id>')
     .action(async (id: string, flags: Flags) => {
       const client = await app.connect(flags);
-      const found = await client.gateways.get(id, { signal: app.terminal.signal });
-      await emitOne(app.terminal, flags.output, found, { name: (one) => one.id, render: describe });
+      const { signal } = app.terminal;
+      const found = await client.gateways.get(id, { signal });
+      const [lastTask]: Task[] = (await client.gateways.tasks(id).list({ limit: 1, signal })).items;
+      const now = Date.now();
+      await emitOne(app.terminal, flags.output, lastTask ? { ...found, lastTask } : found, {
+        name: (one) => one.id,
+        render: (one, paint) => [
+          ...renderGateway(one, paint, now),
+          ...(lastTask
+            ? ['', paint.strong('LAST TASK'), ...summariseTask(lastTask, paint, now).map((line) => `  ${line}`)]
+            : []),
+        ],
+      });
     });
 
   addConnectionOptions(
@@ -87,10 +125,35 @@ Examples:
     .argument('<id>')
     .addOption(new Option('--target-token <token>', 'the token that the gateway will use (default: made by the node)'))
     .option('--label <key=value>', 'label it; may be given again', collectValues, [])
-    .action(async (id: string, flags: Flags & { targetToken?: string; label: string[] }) => {
+    .addOption(
+      new Option('--format <format>', 'a package format it installs, the best first; may be given again')
+        .choices(packageFormatSchema.options)
+        .argParser(collectFormats),
+    )
+    .option('--os <word>', 'its operating system, such as linux')
+    .option('--arch <word>', 'its architecture, such as arm64 or x64')
+    .option('--libc <word>', 'its C library: glibc or musl')
+    .option('--disk-free <bytes>', 'how large an image it can hold, such as 512MiB')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ leonore gateway create pump-7 --label site=vienna
+  $ leonore gateway create pump-7 --format swu --format image --os linux --arch arm64 --libc glibc
+  $ leonore gateway create press-1 --format image --disk-free 512MiB
+
+Without --format it is offered LEONORE's own archives, and images. What it says of itself over DDI (os, arch, libc, formats)
+counts where nothing was said here.`,
+    )
+    .action(async (id: string, flags: Flags & CreateFlags) => {
       const client = await app.connect(flags);
       const created = await client.gateways.create(
-        { id, labels: parseLabels(flags.label), ...(flags.targetToken ? { token: flags.targetToken } : {}) },
+        {
+          id,
+          labels: parseLabels(flags.label),
+          profile: profileOf(flags),
+          ...(flags.targetToken ? { token: flags.targetToken } : {}),
+        },
         { signal: app.terminal.signal },
       );
       await emitOne(app.terminal, flags.output, created, {
@@ -130,10 +193,38 @@ Examples:
   )
     .argument('<id>')
     .option('--limit <n>', 'the newest so many tasks', parseCount, 10)
-    .option('-f, --follow', 'go on with what happens from now on, until Ctrl-C')
-    .action((id: string, flags: Flags & { limit: number; follow?: boolean }) => gatewayLogs(id, flags, app));
+    .option('--task <n>', 'only this one', parseCount)
+    .option('-f, --follow', 'go on with what happens from now on, until Ctrl-C or the end of --task')
+    .action((id: string, flags: LogFlags) => gatewayLogs(id, flags, app));
 
+  registerGatewaySbom(gateway, app);
   registerGatewayToken(gateway, app);
+}
+
+function collectFormats(text: string, all: readonly PackageFormat[] = []): PackageFormat[] {
+  const format = packageFormatSchema.safeParse(text);
+  if (format.success) return [...new Set([...all, format.data])];
+  throw new LeonoreError(
+    'cli.usage',
+    `--format: "${text}" is no package format; they are ${packageFormatSchema.options.join(', ')}`,
+  );
+}
+
+/** What the operator knows of it; undefined where nothing was said. */
+function profileOf({ format, os, arch, libc, diskFree }: CreateFlags): GatewayProfile | undefined {
+  const platform = platformSchema.safeParse({ os, arch, libc });
+  if (!platform.success) {
+    const [issue] = platform.error.issues;
+    throw new LeonoreError('cli.usage', `--${issue?.path.join('.')}: ${issue?.message}`);
+  }
+  const disk = bytesSchema.optional().safeParse(diskFree);
+  if (!disk.success) throw new LeonoreError('cli.usage', `--disk-free: ${disk.error.issues[0]?.message}`);
+  const said = {
+    ...platform.data,
+    ...(format === undefined ? {} : { formats: format }),
+    ...(disk.data === undefined ? {} : { disk: { total: disk.data, free: disk.data } }),
+  };
+  return Object.values(said).every((value) => value === undefined) ? undefined : { ...EMPTY_PROFILE, ...said };
 }
 
 function columns(now: number) {
@@ -148,72 +239,11 @@ function columns(now: number) {
     { title: 'strategies', value: ({ profile }: Gateway) => profile.strategies.join(',') },
     {
       title: 'installed',
-      value: ({ profile }: Gateway) => (profile.installed === undefined ? '?' : String(profile.installed.length)),
+      value: ({ profile }: Gateway) => installedText(profile, paint),
       align: 'right' as const,
     },
     { title: 'task', value: ({ task }: Gateway) => (task ? `${task.id} ${paintState(paint, task.state)}` : '-') },
     { title: 'last seen', value: ({ lastSeenAt }: Gateway) => formatAge(lastSeenAt, now) },
     { title: 'labels', value: (one: Gateway) => formatLabels({ ...one.profile.labels, ...one.labels }) },
   ];
-}
-
-function platformOf({ os, arch, libc }: Gateway['profile']): string {
-  return harmless([os, arch, libc].filter(Boolean).join('/')) || '?';
-}
-
-function describe(gateway: Gateway, paint: Paint): string[] {
-  const { profile } = gateway;
-  const now = Date.now();
-  const lines = renderFacts(
-    [
-      ['id', paint.strong(harmless(gateway.id))],
-      ['state', gateway.connected ? paintState(paint, 'connected') : `last seen ${formatAge(gateway.lastSeenAt, now)}`],
-      ['enrolled', formatTime(gateway.enrolledAt)],
-      ['labels', formatLabels({ ...profile.labels, ...gateway.labels })],
-      ['agent', profile.agent && harmless(`${profile.agent.name} ${profile.agent.version}`)],
-      ['host', profile.hostname && harmless(profile.hostname)],
-      ['platform', platformOf(profile)],
-      ['kernel', profile.kernel && harmless(profile.kernel)],
-      ['cpu', profile.cpu && `${profile.cpu.cores} × ${harmless(profile.cpu.model ?? 'unknown')}`],
-      ['memory', profile.memory && formatBytes(profile.memory.total)],
-      ['disk', profile.disk && `${formatBytes(profile.disk.free)} free of ${formatBytes(profile.disk.total)}`],
-      ['strategies', profile.strategies.join(', ')],
-      ['encodings', profile.encodings.join(', ')],
-      [
-        'capabilities',
-        harmless(
-          Object.entries(profile.capabilities)
-            .map(([name, version]) => `${name} ${version}`)
-            .join(', '),
-        ),
-      ],
-      [
-        'attributes',
-        harmless(
-          Object.entries(profile.attributes)
-            .map(([key, value]) => `${key}=${value}`)
-            .join(', '),
-        ),
-      ],
-      ['desired', gateway.desired.map(({ name, range }) => `${name}@${range}`).join(', ')],
-      [
-        'task',
-        gateway.task &&
-          `${gateway.task.id} of rollout ${gateway.task.rollout}: ${paintState(paint, gateway.task.state)}`,
-      ],
-    ],
-    paint,
-  );
-  if (profile.installed === undefined || profile.installed.length === 0) return lines;
-  const installed = renderTable(
-    profile.installed,
-    [
-      { title: 'installed', value: (one) => one.name },
-      { title: 'version', value: (one) => one.version },
-      { title: 'state', value: (one) => paintState(paint, one.state) },
-      { title: 'why', value: (one) => (one.requested ? 'asked for' : 'needed by another') },
-    ],
-    { paint },
-  );
-  return [...lines, '', ...installed];
 }

@@ -72,6 +72,17 @@ describe('leonore node', { timeout: 120_000 }, () => {
     await new Promise((resolve) => other.close(resolve));
   });
 
+  it('does not start with a key for SWUpdate that does not fit, and says what to do', async () => {
+    const start = (...args: string[]) => home.run(['node', ...ANYWHERE, '--mqtt', 'off', '--data', 'signing', ...args]);
+    const alone = await start('--swu-key', 'none.pem');
+    assert.equal(alone.code, 2);
+    assert.match(alone.stderr, /^error: .*signed with a key and its certificate; give --swu-cert as well/);
+    const missing = await start('--swu-key', 'none.pem', '--swu-cert', 'none.crt');
+    assert.match(missing.stderr, /none\.pem is not there; it must be the key/);
+    const folder = await start('--swu-root', 'relative/folder');
+    assert.match(folder.stderr, /--swu-root "relative\/folder" is no folder for gateways/);
+  });
+
   it('-o json says on stdout where it is, for who starts it', async () => {
     const node = await home.run(['node', ...ANYWHERE, '--mqtt', 'off', '--data', 'third', '-o', 'json'], {
       onStdout: (_text, child) => child.kill('SIGINT'),

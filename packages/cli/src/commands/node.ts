@@ -7,6 +7,7 @@ import type { App } from '../app.ts';
 import { createPaint } from '../output/paint.ts';
 import { parseDuration } from '../output/quantities.ts';
 import { parseAddress } from './address.ts';
+import { collectValues } from './words.ts';
 
 const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 
@@ -17,8 +18,18 @@ interface Flags {
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly databaseUrl?: string;
   readonly publicUrl?: string;
-  readonly gatewayToken?: string;
-  readonly maxSegmentSize: string;
+  readonly publicMqttUrl?: string;
+  readonly tenant: readonly string[];
+  readonly gatewayToken: readonly string[];
+  readonly maxArtifactSize: string;
+  readonly maxArtifactFiles: string;
+  readonly storeQuota?: string;
+  readonly keepFree: string;
+  readonly deltaBudget: string;
+  readonly swuKey?: string;
+  readonly swuCert?: string;
+  readonly swuRoot?: string;
+  readonly swuHardware: readonly string[];
   readonly trustProxy?: boolean;
   readonly poll?: string;
   readonly output: 'table' | 'json';
@@ -54,13 +65,63 @@ export function registerNode(parent: Command, app: App): void {
       ),
     )
     .option('--public-url <url>', 'what gateways are told to reach it by, when that is not --http')
+    .option('--public-mqtt-url <url>', 'the same for push, such as mqtts://node.example:8883, when that is not --mqtt')
     .addOption(
       new Option(
-        '--gateway-token <secret>',
-        'lets unknown gateways of other makers come in by themselves with it (GatewayToken of DDI)',
-      ).env('LEONORE_GATEWAY_TOKEN'),
+        '--gateway-token <[tenant=]secret>',
+        'lets unknown gateways of other makers come in by themselves with it (GatewayToken of DDI); may be given again',
+      )
+        .env('LEONORE_GATEWAY_TOKEN')
+        .argParser(collectValues)
+        .default([], 'none'),
     )
-    .option('--max-segment-size <bytes>', 'largest packed artifact it takes, such as 2GiB', '1GiB')
+    .addOption(
+      new Option('--tenant <name>', 'a tenant it serves beside "default", apart from it; may be given again')
+        .env('LEONORE_TENANT')
+        .argParser(collectValues)
+        .default([], 'none'),
+    )
+    .addOption(
+      new Option('--max-artifact-size <bytes>', 'largest artifact it takes, packed and unpacked, such as 2GiB')
+        .env('LEONORE_MAX_ARTIFACT_SIZE')
+        .default('1GiB'),
+    )
+    .addOption(
+      new Option('--max-artifact-files <n>', 'most files of an artifact')
+        .env('LEONORE_MAX_ARTIFACT_FILES')
+        .default('10000'),
+    )
+    .addOption(
+      new Option('--store-quota <bytes>', 'most that segments, deltas and uploads may take; no limit without').env(
+        'LEONORE_STORE_QUOTA',
+      ),
+    )
+    .addOption(
+      new Option('--keep-free <bytes>', 'how much of the disk stays free').env('LEONORE_KEEP_FREE').default('500MiB'),
+    )
+    .addOption(
+      new Option('--delta-budget <bytes>', 'disk for deltas between builds, such as 500MiB; 0 for none')
+        .env('LEONORE_DELTA_BUDGET')
+        .default('2GiB'),
+    )
+    .addOption(
+      new Option('--swu-key <file>', 'key that images for SWUpdate are signed with, as PEM').env('LEONORE_SWU_KEY'),
+    )
+    .addOption(
+      new Option('--swu-cert <file>', "that key's certificate, as PEM; gateways check with it").env('LEONORE_SWU_CERT'),
+    )
+    .addOption(
+      new Option(
+        '--swu-root <dir>',
+        'where gateways with SWUpdate keep what LEONORE brings (default: /var/lib/leonore)',
+      ).env('LEONORE_SWU_ROOT'),
+    )
+    .addOption(
+      new Option('--swu-hardware <revision>', 'a hardware revision these images are for; may be given again')
+        .env('LEONORE_SWU_HARDWARE')
+        .argParser(collectValues)
+        .default([], 'any'),
+    )
     .option('--trust-proxy', 'believe X-Forwarded-* headers: only behind a proxy that sets them')
     .option('--poll <duration>', 'how often gateways shall poll that do not say so themselves', '5m')
     .addOption(
@@ -74,7 +135,7 @@ Examples:
   $ leonore node --data /var/lib/leonore --http 0.0.0.0:8080 --mqtt 0.0.0.0:1883
   $ leonore login http://127.0.0.1:8080 < leonore-data/admin-token
 
-The admin token is made at the first start, in DATA/admin-token. Port 0 takes any free one. Ctrl-C or SIGTERM ends it gracefully.`,
+The admin token is made at the first start, in DATA/admin-token; that of another tenant in DATA/tenants/NAME/admin-token. Port 0 takes any free one. Ctrl-C or SIGTERM ends it gracefully.`,
     )
     .action((flags: Flags) => runNode(flags, app));
 }
@@ -91,8 +152,22 @@ async function runNode(flags: Flags, { terminal }: App): Promise<void> {
     ...(mqtt ? { mqtt } : {}),
     ...(flags.databaseUrl ? { databaseUrl: flags.databaseUrl } : {}),
     ...(flags.publicUrl ? { publicUrl: flags.publicUrl } : {}),
-    ...(flags.gatewayToken ? { gatewayToken: flags.gatewayToken } : {}),
-    maxSegmentSize: parseSize('--max-segment-size', flags.maxSegmentSize),
+    ...(flags.publicMqttUrl ? { publicMqttUrl: checkMqttUrl(flags.publicMqttUrl) } : {}),
+    tenants: flags.tenant,
+    gatewayTokens: Object.fromEntries(flags.gatewayToken.map((text) => gatewayToken(text, flags.tenant))),
+    limits: {
+      maxArtifactSize: parseSize('--max-artifact-size', flags.maxArtifactSize),
+      maxArtifactFiles: parseFiles(flags.maxArtifactFiles),
+    },
+    ...(flags.storeQuota ? { storeQuota: parseSize('--store-quota', flags.storeQuota) } : {}),
+    keepFree: parseSize('--keep-free', flags.keepFree),
+    deltaBudget: parseSize('--delta-budget', flags.deltaBudget),
+    swupdate: {
+      ...(flags.swuKey === undefined ? {} : { keyFile: resolve(terminal.cwd, flags.swuKey) }),
+      ...(flags.swuCert === undefined ? {} : { certFile: resolve(terminal.cwd, flags.swuCert) }),
+      ...(flags.swuRoot === undefined ? {} : { root: flags.swuRoot }),
+      ...(flags.swuHardware.length === 0 ? {} : { hardware: flags.swuHardware }),
+    },
     trustProxy: flags.trustProxy === true,
     ...(flags.poll ? { pollIntervalSeconds: Math.max(1, Math.round(parseDuration(flags.poll) / 1000)) } : {}),
   };
@@ -120,10 +195,22 @@ async function publishReady(dataDir: string, ready: NodeReady): Promise<AsyncDis
   return { [Symbol.asyncDispose]: () => rm(file, { force: true }) };
 }
 
+/** `SECRET`, or `TENANT=SECRET` where that tenant is served. */
+function gatewayToken(text: string, tenants: readonly string[]): [tenant: string, secret: string] {
+  const named = ['default', ...tenants].find((tenant) => text.startsWith(`${tenant}=`));
+  return named === undefined ? ['default', text] : [named, text.slice(named.length + 1)];
+}
+
 function parseSize(flag: string, text: string): number {
   const parsed = bytesSchema.safeParse(/^\d+$/.test(text) ? Number(text) : text);
   if (parsed.success) return parsed.data;
   throw new LeonoreError('cli.usage', `${flag}: ${parsed.error.issues[0]?.message}`);
+}
+
+function parseFiles(text: string): number {
+  const files = Number(text);
+  if (Number.isSafeInteger(files) && files > 0) return files;
+  throw new LeonoreError('cli.usage', `--max-artifact-files: "${text}" is no number of files; write it like 10000`);
 }
 
 function announce(ready: NodeReady, flags: Flags, terminal: App['terminal']): void {
@@ -167,4 +254,10 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) done();
     else signal.addEventListener('abort', () => done(), { once: true });
   });
+}
+
+function checkMqttUrl(text: string): string {
+  const { protocol, hostname } = URL.parse(text) ?? {};
+  if (hostname && (protocol === 'mqtt:' || protocol === 'mqtts:')) return text.replace(/\/+$/, '');
+  throw new LeonoreError('cli.usage', `--public-mqtt-url "${text}" is none; it reads like mqtts://node.example:8883`);
 }

@@ -54,7 +54,9 @@ describe('package fetch', () => {
     };
     const details = packageDetailsSchema.parse({
       id: ID,
+      format: 'tar.gz',
       encoding: 'gzip',
+      fileName: `${ID}.tar.gz`,
       sha256: sha(0, HEADER),
       size: bytes.length,
       headerSize: HEADER,
@@ -121,6 +123,39 @@ describe('package fetch', () => {
       );
       await assert.rejects(stat(file()));
       await assert.rejects(stat(`${file()}.part`));
+    }
+  });
+
+  it('checks what no header names: all around the segments of a .swu, the whole of an image', async () => {
+    const hashOf = (...pieces: Buffer[]) =>
+      sha256Schema.parse(createHash('sha256').update(Buffer.concat(pieces)).digest('hex'));
+    const end = HEADER + SEGMENT;
+    const known = node.packages.get(ID);
+    const component = known?.manifest.components[0];
+    assert.ok(known && component);
+    for (const { format, from, to, sha256, headerSize, damages } of [
+      {
+        format: 'swu' as const,
+        from: HEADER,
+        to: end,
+        sha256: hashOf(bytes.subarray(0, HEADER), bytes.subarray(end)),
+        headerSize: bytes.length - SEGMENT,
+        damages: [0, HEADER, bytes.length - 1],
+      },
+      { format: 'image' as const, from: 0, to: bytes.length, sha256: hashOf(bytes), headerSize: 0, damages: [0, end] },
+    ]) {
+      const segment = { offset: from, length: to - from, sha256: hashOf(bytes.subarray(from, to)) };
+      const manifest = { ...known.manifest, components: [{ ...component, segment }] };
+      const details = { ...known, format, sha256, headerSize, manifest };
+      node.packages.set(ID, details);
+      await fetchPackage(ID, { file: file() }, app);
+      assert.deepEqual(await readFile(file()), bytes);
+      for (const at of damages) {
+        const damaged = Buffer.from(bytes);
+        damaged[at] = (damaged[at] ?? 0) ^ 1;
+        node.packages.set(ID, { ...details, bytes: damaged });
+        await assert.rejects(fetchPackage(ID, { file: file() }, app), (e) => isLeonoreError(e, 'archive.mismatch'));
+      }
     }
   });
 });

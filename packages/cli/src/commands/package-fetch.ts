@@ -77,21 +77,51 @@ async function download(
   }
 }
 
+/** Bytes `start` to `end` (exclusive) of the file. */
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
 /** The part that is not what it should be, in words. */
-async function findWrongRange(
-  file: string,
-  { headerSize, sha256, manifest }: PackageDetails,
-): Promise<string | undefined> {
-  if ((await hashRange(file, 0, headerSize)) !== sha256) return 'the header';
-  for (const { name, segment } of manifest.components) {
-    if ((await hashRange(file, headerSize + segment.offset, segment.length)) !== segment.sha256)
-      return `the segment ${name}`;
+async function findWrongRange(file: string, details: PackageDetails): Promise<string | undefined> {
+  const { format, headerSize, manifest } = details;
+  const begin = format === 'tar.gz' || format === 'tar.zst' ? headerSize : 0;
+  const segments = manifest.components.map(({ name, segment: { offset, length, sha256 } }) => {
+    const start = begin + offset;
+    return { name, sha256, start, end: start + length };
+  });
+  const named = namingBytes(details, segments);
+  if (named.length > 0 && (await hashRanges(file, named)) !== details.sha256) return 'the header';
+  for (const segment of segments) {
+    if ((await hashRanges(file, [segment])) !== segment.sha256) return `the segment ${segment.name}`;
   }
   return undefined;
 }
 
-async function hashRange(file: string, start: number, length: number): Promise<string> {
+/** What a package is named by: an archive by its header, a `.swu` by all that lies around its segments, an image by itself. */
+function namingBytes({ format, headerSize, size }: PackageDetails, segments: readonly Range[]): readonly Range[] {
+  switch (format) {
+    case 'tar.gz':
+    case 'tar.zst':
+      return [{ start: 0, end: headerSize }];
+    case 'swu':
+      return [...segments, { start: size, end: size }].map(({ start }, i) => ({
+        start: segments[i - 1]?.end ?? 0,
+        end: start,
+      }));
+    case 'image':
+      return [];
+    default:
+      return format satisfies never;
+  }
+}
+
+async function hashRanges(file: string, ranges: readonly Range[]): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file, { start, end: start + length - 1 })) hash.update(chunk as Buffer);
+  for (const { start, end } of ranges) {
+    if (start === end) continue;
+    for await (const chunk of createReadStream(file, { start, end: end - 1 })) hash.update(chunk as Buffer);
+  }
   return hash.digest('hex');
 }

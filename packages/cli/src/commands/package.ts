@@ -8,7 +8,10 @@ import { harmless, type Paint } from '../output/paint.ts';
 import { formatAge, formatBytes, formatTime } from '../output/quantities.ts';
 import { renderFacts, renderTable } from '../output/table.ts';
 import { addConnectionOptions, type ConnectionFlags } from '../settings/connection.ts';
+import { registerPackageDiff } from './package-diff.ts';
 import { fetchPackage } from './package-fetch.ts';
+import { registerPackageVerify } from './package-verify.ts';
+import { registerPackageSbom } from './sbom.ts';
 import { parseCount } from './words.ts';
 
 type Flags = ConnectionFlags & { readonly output: OutputFormat };
@@ -22,6 +25,9 @@ export function registerPackage(parent: Command, app: App): void {
       `
 Examples:
   $ leonore package list
+  $ leonore package diff p-0123456789abcdef0123456789abcdef p-fedcba9876543210fedcba9876543210
+  $ leonore package sbom p-0123456789abcdef0123456789abcdef --files -f package.cdx.json
+  $ leonore package verify
   $ leonore package fetch p-0123456789abcdef0123456789abcdef -f package.tar.gz && tar -tzf package.tar.gz`,
     );
 
@@ -36,7 +42,7 @@ Examples:
         columns: () => [
           { title: 'id', value: (one) => one.id },
           { title: 'size', value: (one) => formatBytes(one.size), align: 'right' },
-          { title: 'encoding', value: (one) => one.encoding },
+          { title: 'format', value: (one) => one.format },
           { title: 'class', value: (one) => harmless(one.gatewayClass) },
           { title: 'made', value: (one) => formatAge(one.createdAt, now) },
           { title: 'components', value: componentsOf },
@@ -60,6 +66,10 @@ Examples:
     .argument('<id>')
     .requiredOption('-f, --file <file>', 'where to put it')
     .action((id: string, flags: ConnectionFlags & { file: string }) => fetchPackage(id, flags, app));
+
+  registerPackageDiff(command, app);
+  registerPackageSbom(command, app);
+  registerPackageVerify(command, app);
 }
 
 const componentsOf = ({ components }: PackageSummary) =>
@@ -71,7 +81,7 @@ function describe(details: PackageDetails, paint: Paint): string[] {
     [
       ['package', paint.strong(details.id)],
       ['size', `${formatBytes(details.size)} (header ${formatBytes(details.headerSize)})`],
-      ['encoding', details.encoding],
+      ['format', details.format],
       ['sha256', `${details.sha256} (of the header, which names every other byte)`],
       ['class', harmless(details.gatewayClass)],
       ['made', formatTime(details.createdAt)],

@@ -13,10 +13,11 @@ import { addOutputOption, emitOne, type OutputFormat } from '../output/emit.ts';
 import { parseDuration } from '../output/quantities.ts';
 import { reportRollout, watchRollout } from '../progress/watch-rollout.ts';
 import { addConnectionOptions, type ConnectionFlags } from '../settings/connection.ts';
+import { addHandlingOptions, handlingOf, type HandlingFlags } from './handling.ts';
 import { describeRollout } from './rollout.ts';
 import { collectValues } from './words.ts';
 
-interface Flags extends ConnectionFlags {
+interface Flags extends ConnectionFlags, HandlingFlags {
   readonly select: string;
   readonly strategy: 'auto' | 'pull' | 'push';
   readonly remove: string[];
@@ -48,10 +49,11 @@ Examples:
   $ leonore provision building-monitor --select '*' --wait
   $ leonore provision svm@^1.2 hello-sensor --select 'site=vienna,!retired' --strategy pull
   $ leonore provision --remove hello-sensor --select id=gw-7
+  $ leonore provision press-os --select line=press --window '0 2 * * 6' --window-duration 2h --timezone +01:00
 
 See what would be done for a gateway first with: leonore explain building-monitor --gateway gw-7`,
     );
-  addConnectionOptions(addOutputOption(command)).action((words: string[], flags: Flags) =>
+  addConnectionOptions(addOutputOption(addHandlingOptions(command))).action((words: string[], flags: Flags) =>
     provision(words, flags, app),
   );
 }
@@ -63,12 +65,14 @@ async function provision(words: readonly string[], flags: Flags, app: App): Prom
   }
   parseSelector(flags.select);
   const timeoutMs = flags.timeout === undefined ? undefined : parseDuration(flags.timeout);
+  const handling = handlingOf(flags);
   const request = {
     applications: words.map(parseApplication),
     remove: flags.remove,
     selector: flags.select,
     strategy: flags.strategy,
     upgrade: flags.upgrade ?? false,
+    ...(handling ? { handling } : {}),
   };
   const client = await app.connect(flags);
   const created = await client.rollouts.create(request, { signal: terminal.signal });

@@ -116,7 +116,7 @@ describe('leonore: provision and rollouts', { timeout: 120_000 }, () => {
     assert.equal(code, 1);
     assert.match(
       stderr,
-      /^rollout 1 failed in 1\.5 s: 1 succeeded, 1 failed\n {2}gw-2 failed: control\/install ended with 3: no disk\n {2}once the cause is mended: leonore rollout retry 1$/m,
+      /^rollout 1 failed in 1\.5 s: 1 succeeded, 1 failed\n {2}gw-2 failed: control\/install ended with 3: no disk\n {2}why, step by step: leonore task show \d+\n {2}once the cause is mended: leonore rollout retry 1$/m,
     );
   });
 

@@ -11,6 +11,7 @@ import { renderFacts } from '../output/table.ts';
 import { describeCounts, endedCount, wholeCount } from '../progress/fleet-progress.ts';
 import { reportRollout, watchRollout } from '../progress/watch-rollout.ts';
 import { addConnectionOptions, type ConnectionFlags } from '../settings/connection.ts';
+import { describeHandling } from './handling.ts';
 import { parseCount } from './words.ts';
 
 type Flags = ConnectionFlags & { readonly output: OutputFormat };
@@ -146,6 +147,7 @@ export function describeRollout(rollout: Rollout, paint: Paint): string[] {
       ['what', what(rollout)],
       ['gateways', `${harmless(rollout.selector)} (${wholeCount(rollout.counts)}${rollout.planned ? '' : ' so far'})`],
       ['strategy', `${rollout.strategy}${rollout.upgrade ? ', newest versions' : ''}`],
+      ['handling', rollout.handling && describeHandling(rollout.handling)],
       ['tasks', describeCounts(rollout.counts, paint)],
       ['made', formatTime(rollout.createdAt)],
       [

@@ -1,18 +1,7 @@
 /** Amounts as people read them: bytes, durations, points in time; and durations as people write them. */
 import { LeonoreError } from '@leonore/protocol';
 
-const STEPS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
-
-/** `118 KiB`, `11.4 MiB`. */
-export function formatBytes(bytes: number): string {
-  let value = bytes;
-  let step = 0;
-  while (value >= 1023.5 && step < STEPS.length - 1) {
-    value /= 1024;
-    step++;
-  }
-  return `${step > 0 && value < 99.95 ? value.toFixed(1) : Math.round(value)} ${STEPS[step]}`;
-}
+export { formatBytes } from '@leonore/protocol';
 
 /** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`, `4 d 3 h`. */
 export function formatDuration(ms: number): string {

@@ -88,16 +88,19 @@ export async function reportRollout(client: Client, rollout: Rollout, terminal: 
 async function failureLines(client: Client, rollout: Rollout): Promise<string[]> {
   const tasks = client.rollouts.tasks(rollout.id);
   const lines: string[] = [];
+  let example: Task | undefined;
   for (const state of ['failed', 'rejected'] as const) {
     const count = rollout.counts[state];
     if (count === 0) continue;
     const named: Task[] = await collect(tasks.all({ state }), NAMED);
+    example ??= named[0];
     for (const task of named)
       lines.push(`  ${harmless(task.gateway)} ${state}: ${harmless(task.message ?? 'no reason given')}`);
     if (count > named.length) {
       lines.push(`  and ${count - named.length} more: leonore rollout show ${rollout.id} --tasks --state ${state}`);
     }
   }
+  if (example) lines.push(`  why, step by step: leonore task show ${example.id}`);
   if (lines.length > 0) lines.push(`  once the cause is mended: leonore rollout retry ${rollout.id}`);
   return lines;
 }

@@ -7,15 +7,19 @@ import type { AddressInfo } from 'node:net';
 import {
   type Artifact,
   type ArtifactUsage,
+  type Collection,
   type EnrolmentToken,
   type Gateway,
   LeonoreError,
   type LeonoreEvent,
   type Need,
   type PackageDetails,
+  type PackageDiff,
   type Resolution,
   type Rollout,
+  type StoreStatus,
   type Task,
+  type Verification,
   toProblem,
 } from '@leonore/protocol';
 import { createRoutes, fail, type Handler } from './fake-routes.ts';
@@ -38,6 +42,13 @@ export interface FakeNode extends AsyncDisposable {
   usage: Omit<ArtifactUsage, 'name' | 'range'>;
   /** What every version needs. */
   needs: Need[];
+  /** How any two packages differ. */
+  packageDiff: Pick<PackageDiff, 'components' | 'bytes'>;
+  store: StoreStatus;
+  /** What a verification of all answers, slice by slice; the last one again and again. That of a package answers the last. */
+  verifications: Verification[];
+  /** What a collection answers. */
+  collection: Collection;
   /** Called before each request; may answer it itself (return true) or destroy the socket. */
   intercept: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
   emit(event: LeonoreEvent): void;
@@ -72,6 +83,18 @@ export async function startFakeNode(options: { port?: number } = {}): Promise<Fa
     resolution: { outcome: 'plan', plan: { steps: [], remove: [] } },
     usage: { gateways: 0, versions: [], examples: [], rollouts: 0, dependents: [], moreDependents: 0 },
     needs: [],
+    packageDiff: { components: [], bytes: { full: 0, least: 0 } },
+    store: {
+      segments: { count: 0, bytes: 0 },
+      deltas: { count: 0, bytes: 0 },
+      uploads: { count: 0, bytes: 0 },
+      packages: { count: 0 },
+      quota: { used: 0 },
+      disk: { total: 1000, free: 900, keepFree: 100, state: 'ok' },
+      damages: [],
+    },
+    verifications: [{ ok: true, blobs: 0, bytes: 0, damages: [] }],
+    collection: { packages: 0, deltas: 0, segments: 0, bytes: 0 },
     intercept: undefined,
     emit(event) {
       const entry = { id: log.length + 1, event };

@@ -19,8 +19,9 @@ import {
   type RolloutId,
   type RolloutState,
   rolloutIdSchema,
+  sha256Schema,
 } from '@leonore/protocol';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { FakeNode } from './fake-node.ts';
 
 type Params = Readonly<Record<string, string>>;
@@ -65,6 +66,26 @@ export function createRoutes(node: FakeNode): Record<string, Handler> {
     'GET /api/v1/packages/:id': ({ params }) => ({
       json: node.packages.get(params['id'] ?? '') ?? fail('package.unknown', `there is no package ${params['id']}`),
     }),
+    'GET /api/v1/packages/:id/diff': ({ params, query }) => {
+      const [from, to] = [params['id'] ?? '', query.get('to') ?? ''];
+      for (const id of [from, to]) if (!node.packages.has(id)) fail('package.unknown', `there is no package ${id}`);
+      return { json: { from, to, ...node.packageDiff } };
+    },
+    'POST /api/v1/packages/:id/verify': ({ params: { id = '' } }) => {
+      if (!node.packages.has(id)) fail('package.unknown', `there is no package ${id}`);
+      return { json: node.verifications.at(-1) };
+    },
+    'GET /api/v1/store': () => ({ json: node.store }),
+    'POST /api/v1/store/verify': ({ body }) => {
+      const { after } = body(z.object({ after: sha256Schema.optional() }));
+      const slice = node.verifications.findIndex(({ next }) => next === after && after !== undefined) + 1;
+      return { json: node.verifications[slice] };
+    },
+    'POST /api/v1/store/collect': () => ({ json: node.collection }),
+    'GET /api/v1/packages/:id/sbom': ({ params: { id = '' }, query }) => {
+      if (!node.packages.has(id)) fail('package.unknown', `there is no package ${id}`);
+      return { json: sbom(id, query) };
+    },
     'GET /packages/:sha256': ({ params, headers }) => {
       const found = [...node.packages.values()].find((one) => one.sha256 === params['sha256']);
       if (!found) return fail('package.unknown', 'there is no such package');
@@ -74,6 +95,12 @@ export function createRoutes(node: FakeNode): Record<string, Handler> {
         : { bytes: found.bytes, headers: { etag: `"${found.sha256}"` } };
     },
   };
+}
+
+/** The frame of one, with what was asked for. */
+function sbom(name: string, query: URLSearchParams) {
+  const properties = [{ name: 'files', value: query.get('files') }];
+  return { bomFormat: 'CycloneDX', specVersion: '1.6', metadata: { component: { name, properties } } };
 }
 
 function uploadRoutes(node: FakeNode): Record<string, Handler> {
@@ -206,6 +233,7 @@ function gatewayRoutes(node: FakeNode): Record<string, Handler> {
       node.gateways.delete(params['id'] ?? '');
       return {};
     },
+    'GET /api/v1/gateways/:id/sbom': ({ params, query }) => ({ json: sbom(one(params['id']).id, query) }),
     'GET /api/v1/gateways/:id/tasks': ({ params, query }) => {
       one(params['id']);
       return { json: page(node.tasks.filter((task) => task.gateway === params['id']).toReversed(), query) };

@@ -1,5 +1,5 @@
 /** What a process of this machine costs, read from Linux's /proc. */
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 
 export interface ProcessUsage {
   /** User and system time since its start, seconds. */
@@ -42,4 +42,9 @@ export async function processUsage(pid: number): Promise<ProcessUsage | undefine
   } catch {
     return undefined;
   }
+}
+
+/** Lets the highest memory of a process count from now on (proc(5), clear_refs); where that is not allowed it stays. */
+export async function resetPeakMemory(pid: number): Promise<void> {
+  await writeFile(`/proc/${pid}/clear_refs`, '5').catch(() => undefined);
 }

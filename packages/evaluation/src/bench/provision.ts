@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { errorText } from '@leonore/agent';
 import { LeonoreError } from '@leonore/protocol';
+import { wholeNumber } from './command-line.ts';
 import type { FloorRun } from './floor.ts';
 import { benchProvision, type ProvisionResult, type ProvisionRun, type StrategyResult } from './provision-bench.ts';
 import { type BenchRow, benchReport, benchRow, formatReport, writeReport } from './report.ts';
@@ -44,12 +45,6 @@ function readCall(args: string[]): Call {
     seed: wholeNumber('--seed', values.seed, 0),
     jsonFile: values.json,
   };
-}
-
-function wholeNumber(name: string, text: string, least: number): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;
-  throw new LeonoreError('cli.usage', `${name} is "${text}"; it must be a whole number from ${least} on`);
 }
 
 function rowsOf(result: ProvisionResult): BenchRow[] {

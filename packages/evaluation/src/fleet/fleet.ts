@@ -220,6 +220,8 @@ function profileOf({ profile, strategy }: FleetOptions, index: number): GatewayP
     encodings: ['gzip'],
     strategies: strategy === 'push' ? ['push', 'pull'] : ['pull'],
     installed: [],
+    // It never changes it, so any will do.
+    revision: 'simulated',
     ...profile?.(index),
   });
 }

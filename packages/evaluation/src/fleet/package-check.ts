@@ -9,6 +9,8 @@ import { LeonoreError, type PackageManifest } from '@leonore/protocol';
 import type { HeaderReader } from './header-reader.ts';
 
 export interface PackageCheck extends PackageSink {
+  /** In the order of the package. */
+  append(chunk: Uint8Array): Promise<void>;
   /** Call it when all bytes are here. @throws LeonoreError `archive.mismatch` or `archive.corrupt` naming what is wrong. */
   finish(): Promise<PackageManifest>;
 }
