@@ -23,6 +23,7 @@ const BORDERS: Borders = {
     client: ['protocol'],
     framework: ['protocol', 'app-package'],
     agent: ['protocol', 'app-package'],
+    'agent-lite': [],
     evaluation: ['protocol', 'app-package', 'client', 'agent'],
     cli: ['protocol', 'app-package', 'client', 'framework', 'agent', 'evaluation', 'examples'],
     testkit: ['protocol', 'app-package', 'client', 'framework', 'agent', 'evaluation', 'cli'],

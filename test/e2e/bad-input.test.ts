@@ -215,6 +215,53 @@ describe('a publisher', () => {
     const answer = await publishBytes(randomBytes(500), 'evil');
     assert.deepEqual([answer.status, answer.code], [422, 'archive.corrupt'], answer.text);
   });
+
+  it('who publishes a build for a platform that is already there, with another content, gets a conflict that names it', async () => {
+    const before = await blobs();
+    const platform = { os: 'linux', arch: 'arm64' };
+    await site.publish(library('port', '1.0.0', { platform }));
+    await site.publish(library('port', '1.0.0', { platform: { ...platform, arch: 'x64' } }));
+    const taken = await blobs();
+    assert.ok(taken.length > before.length);
+    await assert.rejects(
+      site.publish({ ...library('port', '1.0.0', { platform }), binary: { other: 'bytes' } }),
+      /port 1\.0\.0 \(linux-arm64-any\) is already published with other content/,
+    );
+    assert.deepEqual((await blobs()).toSorted(), taken.toSorted());
+  });
+
+  it('whose segment is not what its manifest promises is told what is missing, and nothing is kept', async () => {
+    const before = await blobs();
+    const tar = gzipSync(Buffer.concat([folders('service'), tarEntry('binary/service/file', 'x')]));
+    const sha256 = createHash('sha256').update(tar).digest('hex');
+    const octets = { 'content-type': 'application/octet-stream', 'upload-offset': '0' };
+    await call(`/api/v1/uploads/${sha256}`, { ...json({ size: tar.length }), method: 'PUT' });
+    await call(`/api/v1/uploads/${sha256}`, { method: 'PATCH', headers: octets, body: new Uint8Array(tar) });
+    const manifest = artifactManifestSchema.parse({ name: 'service', version: '1.0.0', run: {} });
+    const segments = [{ encoding: 'gzip', sha256, size: tar.length }];
+    const answer = await call('/api/v1/artifacts', json({ manifest, segments }));
+    assert.deepEqual([answer.status, answer.code], [422, 'archive.mismatch'], answer.text);
+    assert.match(answer.text, /service 1\.0\.0 has .*run.* but no control\/start/);
+    assert.deepEqual((await blobs()).toSorted(), before.toSorted());
+    const wrongName = await publishBytes(tar, 'other');
+    assert.ok(wrongName.code?.startsWith('archive.'), wrongName.text);
+    assert.deepEqual((await blobs()).toSorted(), before.toSorted());
+  });
+
+  it('whose segment is broken inside is refused, whichever byte it is', async () => {
+    const before = await blobs();
+    const tar = gzipSync(Buffer.concat([folders('broken'), tarEntry('binary/broken/file', 'x'.repeat(3000))]));
+    for (const at of [0, 12, Math.floor(tar.length / 2), tar.length - 6]) {
+      const broken = Buffer.from(tar);
+      broken[at]! ^= 0x11;
+      const answer = await publishBytes(broken, 'broken');
+      assert.equal(answer.status, 422, `byte ${at}: ${answer.text}`);
+      assert.ok(answer.code?.startsWith('archive.'), answer.text);
+    }
+    const short = await publishBytes(tar.subarray(0, tar.length - 20), 'broken');
+    assert.deepEqual([short.status, short.code], [422, 'archive.corrupt'], short.text);
+    assert.deepEqual((await blobs()).toSorted(), before.toSorted());
+  });
 });
 
 describe('an operator', () => {

@@ -114,6 +114,31 @@ describe('a poll', () => {
   });
 });
 
+describe('CBOR', () => {
+  /** As recorded: each letter before a text is its length. */
+  const bytes = (text: string) => Buffer.from(text, 'latin1');
+  const send = (method: string, path: string, body: Buffer) =>
+    ddi(path, { method, headers: { 'content-type': 'application/cbor' }, body });
+
+  it('is spoken both ways, and means the same as JSON', async () => {
+    const { taskId } = await target('cbor');
+    assert.equal((await send('PUT', 'cbor/configData', bytes('\xa1ddata\xa1cVINcJH4'))).status, 200);
+    assert.equal((await site.client.gateways.get('cbor')).profile.attributes['VIN'], 'JH4');
+    assert.equal((await send('PUT', 'cbor/configData', bytes('{"data":{"a":"b"}}'))).status, 400);
+    assert.equal((await send('PUT', 'cbor/configData', bytes(''))).status, 400);
+    await deployment('cbor');
+    const failure = '\xa1fstatus\xa3iexecutionfclosedfresult\xa1hfinishedgfailuregdetails\x81b\xc3\xbc';
+    assert.equal((await send('POST', `cbor/deploymentBase/${taskId}/feedback`, bytes(failure))).status, 200);
+    assert.equal((await taskOf(taskId)).message, 'ü');
+    const headers = { accept: 'application/cbor' };
+    const poll = await ddi('cbor', { headers });
+    assert.deepEqual(Buffer.from(await poll.arrayBuffer()), bytes('\xa1fconfig\xa1gpolling\xa1esleeph00:05:00'));
+    const etag = poll.headers.get('etag') ?? '';
+    assert.notEqual(etag, (await ddi('cbor')).headers.get('etag'));
+    assert.equal((await ddi('cbor', { headers: { ...headers, 'if-none-match': etag } })).status, 304);
+  });
+});
+
 describe('credentials', () => {
   it('are case-sensitive in their scheme, and nobody comes in without', async () => {
     assert.equal((await ddi('idle', { auth: 'targettoken token-of-idle' })).status, 401);
