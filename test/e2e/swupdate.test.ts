@@ -18,11 +18,9 @@ const skip =
     ? `${missing.join(' and ')} not installed; on Debian: apt-get install ${missing.join(' ')}`
     : false;
 
-/**
- * What SWUpdate says at its end, in the words of the process that ended the update or of the one that tells of it: the
- * second is ended before it speaks as often as not, and the exit code too tells only which of them was quicker.
- */
-const SUCCESSFUL = /SWUpdate was successful !|SWUPDATE successful !/;
+/** What SWUpdate says when it is done with an image. */
+const SUCCESSFUL = /SWUPDATE successful !/;
+const REFUSED = /Image invalid or corrupted/;
 
 interface Outcome {
   readonly code: number;
@@ -38,6 +36,38 @@ function run(program: string, args: readonly string[], env: Readonly<Record<stri
   });
 }
 
+/** SWUpdate, until it is disposed of. One that ends by itself at the end of an update loses what it had to say of it. */
+interface Daemon extends AsyncDisposable {
+  readonly output: () => string;
+}
+
+function startSwupdate(dir: string, args: readonly string[]): Daemon {
+  const child = spawn('swupdate', [...args, '-H', 'board:1.0', '-l', '5'], {
+    env: { ...process.env, TMPDIR: join(dir, 'tmp') },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => (output = (output + chunk.toString()).slice(-100_000)));
+  const exited = new Promise((resolve) => child.once('exit', resolve));
+  return {
+    output: () => output,
+    async [Symbol.asyncDispose]() {
+      const { pid } = child;
+      if (pid === undefined) return;
+      for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+        try {
+          process.kill(-pid, signal);
+        } catch {
+          // Nobody is left of it.
+        }
+        await Promise.race([exited, new Promise((resolve) => setTimeout(resolve, 3000))]);
+      }
+    },
+  };
+}
+
 /** A site whose node signs for SWUpdate, and the place where one gateway of that kind lives. */
 interface Bench extends AsyncDisposable {
   readonly site: Site;
@@ -45,7 +75,8 @@ interface Bench extends AsyncDisposable {
   readonly root: string;
   readonly cert: string;
   readonly key: string;
-  swupdate(args: readonly string[]): Promise<Outcome>;
+  /** What SWUpdate says of an image that it is given to install, or only to check. */
+  swupdate(file: string, action: 'install' | 'check'): Promise<string>;
   /** `ROOT/leonore.sh ARGS` of the gateway. */
   call(...args: string[]): Promise<string[]>;
   noted(): Promise<string[]>;
@@ -77,7 +108,15 @@ async function startBench(): Promise<Bench> {
     root,
     cert,
     key,
-    swupdate: (args) => run('swupdate', [...args, '-H', 'board:1.0', '-l', '5'], { TMPDIR: join(dir, 'tmp') }),
+    async swupdate(file, action) {
+      await using daemon = startSwupdate(dir, ['-k', cert]);
+      await waitFor('SWUpdate to take the image', async () => {
+        await run('swupdate-client', [...(action === 'check' ? ['-d'] : []), file], { TMPDIR: join(dir, 'tmp') });
+        return daemon.output().includes('Incoming network request');
+      });
+      await waitFor('the end of the update', () => SUCCESSFUL.test(daemon.output()) || REFUSED.test(daemon.output()));
+      return daemon.output();
+    },
     call,
     noted: async () => (await readFile(join(dir, 'log'), 'utf8').catch(() => '')).split('\n').filter(Boolean),
     async task(rollout) {
@@ -178,23 +217,21 @@ describe('an image composed for SWUpdate', { skip, timeout: 180_000 }, () => {
   });
 
   it('passes the check of SWUpdate, and not once a byte of it changed', async () => {
-    const checked = await bench.swupdate(['-c', '-i', swu, '-k', bench.cert]);
-    assert.match(checked.output, SUCCESSFUL);
+    assert.match(await bench.swupdate(swu, 'check'), SUCCESSFUL);
     const bytes = await readFile(swu);
     for (const at of [bytes.indexOf('archive'), bytes.indexOf('leonore: %s'), bytes.length - 2000]) {
       const broken = Buffer.from(bytes);
       broken[at] = (broken[at] ?? 0) ^ 1;
       const file = join(bench.dir, 'broken.swu');
       await writeFile(file, broken);
-      const { output } = await bench.swupdate(['-c', '-i', file, '-k', bench.cert]);
+      const output = await bench.swupdate(file, 'check');
       assert.doesNotMatch(output, SUCCESSFUL);
-      assert.match(output, /Image invalid or corrupted/, `byte ${at}`);
+      assert.match(output, REFUSED, `byte ${at}`);
     }
   });
 
   it('is installed with its dependency, in the order of need, and runs', async () => {
-    const installed = await bench.swupdate(['-i', swu, '-k', bench.cert]);
-    assert.match(installed.output, SUCCESSFUL);
+    assert.match(await bench.swupdate(swu, 'install'), SUCCESSFUL);
     assert.deepEqual(await bench.call('status'), ['lib 1.0.0 running', 'app 1.0.0 running']);
     assert.deepEqual(await bench.noted(), [
       'install lib 1.0.0',
@@ -205,12 +242,7 @@ describe('an image composed for SWUpdate', { skip, timeout: 180_000 }, () => {
   });
 });
 
-/** SWUpdate's daemon for hawkBit. */
-interface Daemon extends AsyncDisposable {
-  readonly output: () => string;
-}
-
-/** `confirm`: what it reports of the update before its start, as the bootloader's state would have it: 2 success, 3 failure. */
+/** Its daemon for hawkBit. `confirm`: what it reports of the update before its start, as the bootloader's state would have it: 2 success, 3 failure. */
 async function startDaemon(bench: Bench, id: string, confirm?: 2 | 3): Promise<Daemon> {
   const config = join(bench.dir, `${id}.cfg`);
   const identify = { os: 'linux', arch: 'x64', libc: 'glibc', formats: 'swu,image', hwRevision: '7' };
@@ -221,31 +253,8 @@ async function startDaemon(bench: Bench, id: string, confirm?: 2 | 3): Promise<D
       .join(',\n')}\n);\n`,
   );
   const suricatta = `-t default -u ${bench.site.node.httpUrl} -i ${id} -k token-of-${id} -p 1`;
-  const args = ['-f', config, '-k', bench.cert, '-H', 'board:1.0', '-l', '5'];
-  const child = spawn('swupdate', [...args, '-u', `${suricatta}${confirm === undefined ? '' : ` -c ${confirm}`}`], {
-    env: { ...process.env, TMPDIR: join(bench.dir, 'tmp') },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => (output = (output + chunk.toString()).slice(-100_000)));
-  const exited = new Promise((resolve) => child.once('exit', resolve));
-  return {
-    output: () => output,
-    async [Symbol.asyncDispose]() {
-      const { pid } = child;
-      if (pid === undefined) return;
-      for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-        try {
-          process.kill(-pid, signal);
-        } catch {
-          // Nobody is left of it.
-        }
-        await Promise.race([exited, new Promise((resolve) => setTimeout(resolve, 3000))]);
-      }
-    },
-  };
+  const hawkbit = ['-u', `${suricatta}${confirm === undefined ? '' : ` -c ${confirm}`}`];
+  return startSwupdate(bench.dir, ['-f', config, '-k', bench.cert, ...hawkbit]);
 }
 
 describe("SWUpdate's daemon", { skip, timeout: 240_000 }, () => {
