@@ -175,7 +175,7 @@ void test('limits are those of its cgroup', { skip }, async () => {
   await using _ending = ending;
   await box.start(app);
   assert.deepEqual(box.status('app')?.limits, { by: 'cgroup', memory: 32 * 2 ** 20, processes: 20 });
-  await until('its end', () => box.status('app')?.state !== 'starting');
+  await until('its end', () => box.status('app')?.lastExit !== undefined);
   const words = await textOf(app.logFile);
   assert.match(words, /begun/);
   assert.ok(!/survived/.test(words) || /Killed/i.test(words), words);
