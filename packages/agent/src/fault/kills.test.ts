@@ -8,8 +8,8 @@ import { pointsOf, straceVersion } from './strace.ts';
 
 const strace = await straceVersion();
 const skip = strace === undefined && 'strace is not here or may not trace; on Debian: apt-get install strace';
-/** Another one each day: what one run does not meet another does; the seed is in the message. */
-const seed = Math.floor(Date.now() / 86_400_000);
+/** Always the same points, so that a failure is of the change that it comes with; `npm run fault:agent` draws new ones. */
+const seed = 1;
 const SHORT: KillsOptions = { kills: 24, seed, scenarios: SCENARIOS, every: false, errors: false, parallel: 2 };
 
 void test('killed before system calls of installations, updates, rollbacks and clean-ups: one version whole each time', {
