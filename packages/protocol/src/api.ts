@@ -31,6 +31,8 @@ export const gatewaySchema = z
     /** Last sign of life; absent when it never came. */
     lastSeenAt: timestampSchema.optional(),
     enrolledAt: timestampSchema,
+    /** How often it polled in the present poll interval, when that is far too often; LEONORE's own agents decide themselves. */
+    hastyPolls: z.int().optional(),
     /** What it shall have. */
     desired: z.array(applicationRequestSchema),
     /** The task it works on now. */

@@ -1,5 +1,8 @@
 /** The artifact manifest (`leonore.yaml`) and what a published build of it looks like. */
-import semver from 'semver';
+import semverCoerce from 'semver/functions/coerce.js';
+import semverLt from 'semver/functions/lt.js';
+import semverValid from 'semver/functions/valid.js';
+import semverValidRange from 'semver/ranges/valid.js';
 import { z } from 'zod';
 import { artifactNameSchema, sha256Schema, timestampSchema } from './ids.ts';
 
@@ -7,26 +10,26 @@ import { artifactNameSchema, sha256Schema, timestampSchema } from './ids.ts';
 export const versionSchema = z
   .string()
   .max(128)
-  .refine((text) => semver.valid(text) === text, {
+  .refine((text) => semverValid(text) === text, {
     message: 'a version is MAJOR.MINOR.PATCH[-PRERELEASE] as semver.org has it, such as 1.2.28',
   });
 
 /** In the order of semver.org, where build metadata do not count. */
 export function isOlderVersion(version: string, than: string): boolean {
-  return semver.lt(version, than);
+  return semverLt(version, than);
 }
 
 /** A semver range as npm writes it (`^1.2.0`, `>=2 <4`, `1.x || 3.x`, `*`). */
 export const rangeSchema = z
   .string()
   .max(256)
-  .refine((text) => semver.validRange(text) !== null, { message: 'a range reads like ^1.2.0, >=2 <4, 1.x or *' });
+  .refine((text) => semverValidRange(text) !== null, { message: 'a range reads like ^1.2.0, >=2 <4, 1.x or *' });
 
 /** A capability's version: semver, or shorter (`8`, `17.0`) as runtimes like to call themselves. */
 export const capabilityVersionSchema = z
   .string()
   .max(128)
-  .refine((text) => semver.coerce(text) !== null, {
+  .refine((text) => semverCoerce(text) !== null, {
     message: 'a capability version starts with a number, such as 17 or 1.2.28',
   });
 

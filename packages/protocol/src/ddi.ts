@@ -16,7 +16,7 @@ export const ddiPollSchema = z.object({
   config: z.object({
     polling: z.object({ sleep: z.string().regex(/^\d\d:\d\d:\d\d$/) }),
     /** Told to LEONORE's own agent only: where push is offered, as at enrolment. */
-    push: z.object({ mqttUrl: z.string() }).optional(),
+    push: z.object({ mqttUrl: z.string().optional(), coapUrl: z.string().optional() }).optional(),
   }),
   _links: z
     .object({
@@ -207,6 +207,8 @@ export const enrolAnswerSchema = z
     ddiUrl: z.string(),
     /** Where it connects for push; absent when the node offers none. */
     mqttUrl: z.string().optional(),
+    /** Where it finds CoAP; absent when the node offers none. */
+    coapUrl: z.string().optional(),
     /** Seconds between polls. */
     pollIntervalSeconds: z.int(),
   })

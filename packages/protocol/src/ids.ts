@@ -20,6 +20,7 @@ export const gatewayIdSchema = z
   .min(1, 'a gateway id has at least 1 character')
   .max(256, 'a gateway id has at most 256 characters')
   .regex(/^[^\p{Cc}/]+$/u, 'a gateway id has no control characters and no slash')
+  .refine((id) => id !== '.' && id !== '..', 'a gateway id is not "." or "..": these are no names in an address')
   .brand<'GatewayId'>();
 export type GatewayId = z.infer<typeof gatewayIdSchema>;
 

@@ -1,9 +1,12 @@
 /** The words both sides exchange: schemas, ids, error codes, topic names. No I/O. */
 export * from './api.ts';
 export * from './artifact.ts';
+export * from './coap/mod.ts';
+export * from './call-words.ts';
 export * from './ddi.ts';
 export * from './delta.ts';
 export * from './errors.ts';
+export * from './exit-codes.ts';
 export * from './graph.ts';
 export * from './ids.ts';
 export * from './maintenance-window.ts';

@@ -24,6 +24,9 @@ export const handlingModeSchema = z
   .meta({ id: 'HandlingMode' });
 export type HandlingMode = z.infer<typeof handlingModeSchema>;
 
+/** hawkBit's: what counts where nothing is said. */
+export const MAX_WEIGHT = 1000;
+
 export const handlingSchema = z
   .strictObject({
     mode: handlingModeSchema.default('forced'),
@@ -31,6 +34,8 @@ export const handlingSchema = z
     forcedAt: timestampSchema.optional(),
     /** Outside of it nothing is installed. */
     window: maintenanceWindowSchema.optional(),
+    /** Of what waits for a gateway the heaviest goes first, then the oldest. Absent: as heavy as can be. */
+    weight: z.int().min(0).max(MAX_WEIGHT).optional(),
     /** The gateway, or whoever stands before it, has to agree first (DDI's confirmation). */
     confirm: z.boolean().default(false),
   })
