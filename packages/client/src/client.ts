@@ -191,6 +191,9 @@ function gatewayCalls(http: Http) {
     /** Labels as a merge patch: null takes one away. */
     label: (id: string, labels: z.infer<typeof patchGatewaySchema>['labels'], call: CallOptions = {}) =>
       http.json(gatewaySchema, { method: 'PATCH', path: one(id), json: { labels }, ...call }),
+    /** With its next poll it is asked anew what it says of itself. */
+    refresh: (id: string, call: CallOptions = {}) =>
+      http.json(gatewaySchema, { method: 'POST', path: `${one(id)}/refresh`, ...call }),
     remove: (id: string, call: CallOptions = {}) => http.none({ method: 'DELETE', path: one(id), ...call }),
     /** Of what it says is installed. */
     sbom: (id: string, query: { files?: boolean } = {}, call: CallOptions = {}) =>

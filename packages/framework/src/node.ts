@@ -9,10 +9,20 @@ import { join } from 'node:path';
 import { MAX_DELTA_PAIR_BYTES } from '@leonore/app-package';
 import { DEFAULT_TENANT, LeonoreError, type Tenant, tenantSchema } from '@leonore/protocol';
 import { pino, type Logger } from 'pino';
+import type { AgentFiles } from './agent-setup/mod.ts';
 import { createHttpServer } from './api/mod.ts';
 import { createSolverThread } from './dependency-management/mod.ts';
 import { createEventBus } from './events/mod.ts';
-import { createBroker, type Broker } from './gateway-handler/mod.ts';
+import {
+  createBroker,
+  createCoapServer,
+  PRIVATE_NETWORKS,
+  pushOverAll,
+  unlessElsewhere,
+  type Broker,
+  type CoapServer,
+  type RateLimits,
+} from './gateway-handler/mod.ts';
 import { createGatewayManagement, hashToken, newToken } from './gateway-management/mod.ts';
 import {
   createByteCache,
@@ -39,6 +49,8 @@ export interface NodeOptions {
   readonly http: { readonly host: string; readonly port: number };
   /** Absent: no push. */
   readonly mqtt?: { readonly host: string; readonly port: number };
+  /** Absent: no CoAP. */
+  readonly coap?: { readonly host: string; readonly port: number };
   /** postgres://... instead of the SQLite file in `dataDir`. */
   readonly databaseUrl?: string;
   readonly logLevel?: string;
@@ -46,6 +58,8 @@ export interface NodeOptions {
   readonly publicUrl?: string;
   /** The same for push, such as mqtts://node.example:8883 of what ends TLS in front of it. */
   readonly publicMqttUrl?: string;
+  /** The same for CoAP, such as coap://node.example:5683. */
+  readonly publicCoapUrl?: string;
   /** Seconds between polls of a gateway that asks for none itself. */
   readonly pollIntervalSeconds?: number;
   readonly limits?: Partial<ArtifactLimits>;
@@ -59,9 +73,16 @@ export interface NodeOptions {
   readonly tenants?: readonly string[];
   /** DDI's GatewayToken of a tenant: lets unknown gateways come in by themselves. */
   readonly gatewayTokens?: Readonly<Record<string, string>>;
+  /** The agent for machines that are to become gateways: files by name, see agent-setup. Without: this node hands out none. */
+  readonly agentFiles?: AgentFiles;
   /** How images for SWUpdate are signed; without a key none are made. */
   readonly swupdate?: SwupdateOptions;
-  readonly trustProxy?: boolean;
+  /** Authorities of a tenant whose certificates let gateways in, as a proxy of `trustProxy` says that it has checked them. */
+  readonly gatewayAuthorities?: Readonly<Record<string, readonly string[]>>;
+  /** Proxies in front whose X-Forwarded-* are believed, as addresses and networks; true: anybody's. */
+  readonly trustProxy?: true | readonly string[];
+  /** How many requests gateways may make from one address; what is absent is as hawkBit has it. */
+  readonly rateLimits?: Partial<RateLimits>;
   /** How often deadlines are looked at, milliseconds. */
   readonly deadlineIntervalMs?: number;
 }
@@ -69,6 +90,7 @@ export interface NodeOptions {
 export interface LeonoreNode extends AsyncDisposable {
   readonly httpUrl: string;
   readonly mqttUrl?: string;
+  readonly coapUrl?: string;
   readonly adminToken: string;
   readonly adminTokenFile: string;
 }
@@ -100,6 +122,15 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
     Object.entries(options.gatewayTokens ?? {}).map(([name, token]) => [tenantOption(name), token]),
   );
 
+  const gatewayAuthorities = new Map(
+    Object.entries(options.gatewayAuthorities ?? {}).map(([name, authorities]) => [tenantOption(name), authorities]),
+  );
+  if (gatewayAuthorities.size > 0 && !(Array.isArray(options.trustProxy) && options.trustProxy.length > 0))
+    throw new LeonoreError(
+      'config.invalid',
+      'certificates are taken only on the word of a proxy that is known: name its address with --trust-proxy',
+    );
+
   const repositories = stack.use(await openRepositories(options.databaseUrl ?? join(dataDir, 'leonore.db')));
   const blobs = stack.use(
     await openFileBlobs({
@@ -121,7 +152,10 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
 
   const events = createEventBus({ keep: 10_000 });
   const gateways = stack.use(
-    createGatewayManagement({ repositories, now, onError }, { gatewayTokens, livenessFlushIntervalMs: 2000 }),
+    createGatewayManagement(
+      { repositories, now, onError },
+      { gatewayTokens, gatewayAuthorities, livenessFlushIntervalMs: 2000 },
+    ),
   );
   const packages = createPackageManagement(
     { repositories, blobs, now, onPublished: (tenant, artifact) => deltas.published(tenant, artifact) },
@@ -166,9 +200,11 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
   });
   const solver = stack.use(createSolverThread());
   let broker: Broker | undefined;
+  let coap: CoapServer | undefined;
+  const push = pushOverAll(() => [broker, coap].filter((way) => way !== undefined));
   const provisioning = stack.use(
     createProvisioningHandler(
-      { repositories, builder, deltas, gateways, events, push: () => broker, solver, now, onError },
+      { repositories, builder, deltas, gateways, events, push: () => push, solver, now, onError },
       {
         deadlineIntervalMs: options.deadlineIntervalMs ?? 1000,
         progressIntervalMs: 200,
@@ -178,6 +214,7 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
     ),
   );
 
+  const { pollIntervalSeconds = 300 } = options;
   const http = stack.use(
     await createHttpServer(
       {
@@ -193,39 +230,58 @@ export async function startNode(options: NodeOptions): Promise<LeonoreNode> {
         log,
         adminTokenHashes,
         mqttUrl: () => broker && (options.publicMqttUrl ?? reachable(broker.url, options.publicUrl)),
+        coapUrl: () => coap && (options.publicCoapUrl ?? reachable(coap.url, options.publicUrl)),
         mqttConnections: () => broker?.connections ?? 0,
       },
       {
         ...options.http,
         version: VERSION,
-        ddi: { pollIntervalSeconds: options.pollIntervalSeconds ?? 300, maxWaitSeconds: 60 },
+        agentFiles: options.agentFiles ?? {},
+        ddi: { pollIntervalSeconds, maxWaitSeconds: 60 },
         maxBodySize: 4 * MIB,
-        trustProxy: options.trustProxy ?? false,
+        trustProxy: options.trustProxy ?? [],
+        rateLimits: { reads: 200, writes: 50, exempt: PRIVATE_NETWORKS, ...options.rateLimits },
       },
     ),
   );
+  const pushing = { tasks: () => provisioning.gatewayTasks, log, onReady: provisioning.gatewayReady };
+  const here = {
+    node: name,
+    tenants: new Set(adminTokenHashes.keys()),
+    baseUrl: () => options.publicUrl ?? reachable(http.url),
+  };
   if (options.mqtt) {
     broker = stack.use(
       await createBroker(
-        { gateways, tasks: () => provisioning.gatewayTasks, log, onReady: provisioning.gatewayReady },
+        { ...pushing, gateways: unlessElsewhere(gateways, () => coap) },
         {
           ...options.mqtt,
-          node: name,
-          tenants: new Set(adminTokenHashes.keys()),
-          baseUrl: () => options.publicUrl ?? reachable(http.url),
+          ...here,
           connectTimeoutMs: 10_000,
           drainTimeoutMs: 10_000,
         },
       ),
     );
   }
+  if (options.coap) {
+    coap = stack.use(
+      await createCoapServer(
+        { ...pushing, gateways: unlessElsewhere(gateways, () => broker), builder, deltas },
+        { ...options.coap, ...here, pollIntervalSeconds },
+      ),
+    );
+  }
   await provisioning.start();
-  log.info({ http: http.url, mqtt: broker?.url, data: dataDir, version: VERSION }, 'the node is ready');
+  log.info(
+    { http: http.url, mqtt: broker?.url, coap: coap?.url, data: dataDir, version: VERSION },
+    'the node is ready',
+  );
 
   const resources = stack.move();
   return {
     httpUrl: http.url,
     ...(broker === undefined ? {} : { mqttUrl: broker.url }),
+    ...(coap === undefined ? {} : { coapUrl: coap.url }),
     adminToken,
     adminTokenFile,
     async [Symbol.asyncDispose]() {

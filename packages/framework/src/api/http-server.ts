@@ -11,7 +11,16 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { registerDdi, registerGatewayApi, sendPackage, type DdiOptions } from '../gateway-handler/mod.ts';
+import { type AgentFiles, registerAgentSetup } from '../agent-setup/mod.ts';
+import {
+  createRateLimit,
+  networks,
+  registerDdi,
+  registerGatewayApi,
+  sendPackage,
+  type DdiOptions,
+  type RateLimits,
+} from '../gateway-handler/mod.ts';
 import type { Deltas } from '../package-builder/mod.ts';
 import { createOperatorAuth } from './auth.ts';
 import { registerErrorHandling } from './errors.ts';
@@ -33,6 +42,7 @@ export interface HttpServerDeps extends Omit<ApiDeps, 'stopping' | 'tenantOf'> {
   /** The tenants that are served, each with the hex SHA-256 of its operators' token. */
   readonly adminTokenHashes: ReadonlyMap<Tenant, string>;
   readonly mqttUrl: () => string | undefined;
+  readonly coapUrl: () => string | undefined;
   readonly mqttConnections: () => number;
 }
 
@@ -40,11 +50,15 @@ export interface HttpServerOptions {
   readonly host: string;
   readonly port: number;
   readonly version: string;
-  readonly ddi: Omit<DdiOptions, 'tenants' | 'mqttUrl'>;
+  readonly ddi: Pick<DdiOptions, 'pollIntervalSeconds' | 'maxWaitSeconds'>;
   /** Bodies of JSON calls, bytes. */
   readonly maxBodySize: number;
-  /** Believe X-Forwarded-* of a proxy in front. */
-  readonly trustProxy: boolean;
+  /** Whose X-Forwarded-* are believed: addresses and networks of proxies in front, or true for anybody's. */
+  readonly trustProxy: true | readonly string[];
+  /** What is handed to machines that are to become gateways. */
+  readonly agentFiles: AgentFiles;
+  /** How many requests gateways may make from one address. */
+  readonly rateLimits: RateLimits;
 }
 
 export interface HttpServer extends AsyncDisposable {
@@ -57,11 +71,14 @@ const MAX_DRAIN_MS = 25_000;
 export async function createHttpServer(deps: HttpServerDeps, options: HttpServerOptions): Promise<HttpServer> {
   const stopping = new AbortController();
   const fastifyLog: FastifyBaseLogger = deps.log;
+  const { trustProxy, rateLimits } = options;
+  const proxies = trustProxy === true ? () => true : networks(trustProxy);
+  const rateLimit = createRateLimit({ exempt: networks(rateLimits.exempt), now: Date.now }, rateLimits);
   const app = fastify({
     loggerInstance: fastifyLog,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.maxBodySize,
-    trustProxy: options.trustProxy,
+    trustProxy: trustProxy === true || (trustProxy.length > 0 && proxies),
     forceCloseConnections: 'idle',
     // Gateways of other makers have ids of up to 256 characters, each of which may be nine in a URL; too long is said in words.
     routerOptions: { maxParamLength: 8192, ignoreTrailingSlash: true },
@@ -184,17 +201,36 @@ export async function createHttpServer(deps: HttpServerDeps, options: HttpServer
     gatewayFacing.addHook('onRoute', (route) => {
       route.schema = { ...route.schema, hide: true };
     });
+    gatewayFacing.addHook('onRequest', (request, _reply, done) => {
+      if (rateLimit.take(request.ip, request.method)) return done();
+      metrics.rateLimited();
+      done(new LeonoreError('request.rate', `too many requests from ${request.ip} in this second; ask less often`));
+    });
     registerGatewayApi(gatewayFacing, deps, {
       tenants,
       pollIntervalSeconds: options.ddi.pollIntervalSeconds,
       mqttUrl: deps.mqttUrl,
+      coapUrl: deps.coapUrl,
     });
+    registerAgentSetup(gatewayFacing, options.agentFiles);
     const { gateways, builder, deltas } = deps;
     await gatewayFacing.register(async (ddi) => {
       registerDdi(
         ddi,
         { tasks: deps.provisioning.gatewayTasks, gateways, builder, deltas, stopping: stopping.signal },
-        { ...options.ddi, tenants, mqttUrl: deps.mqttUrl },
+        {
+          ...options.ddi,
+          tenants,
+          proxies,
+          // Whoever may write any header may not be whoever he likes.
+          tlsProxies: trustProxy === true ? () => false : proxies,
+          mqttUrl: deps.mqttUrl,
+          coapUrl: deps.coapUrl,
+          onEarlyPoll(tenant, gateway, early) {
+            metrics.earlyPoll();
+            if (early === 1) deps.log.warn({ tenant, gateway }, 'a gateway polls far more often than it is told to');
+          },
+        },
       );
     });
   });

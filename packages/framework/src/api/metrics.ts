@@ -15,7 +15,7 @@ export function createMetrics(
     store: Pick<Store, 'usage' | 'damages'>;
     deltas: Pick<Deltas, 'counts'>;
   },
-): { contentType: string; render: () => Promise<string> } {
+): { contentType: string; render: () => Promise<string>; rateLimited: () => void; earlyPoll: () => void } {
   const register = new Registry();
   collectDefaultMetrics({ register });
   const requests = new Histogram({
@@ -50,6 +50,11 @@ export function createMetrics(
     useless: counter('leonore_deltas_useless_total', 'Deltas that would not have saved enough'),
     failed: counter('leonore_deltas_failed_total', 'Deltas whose making failed'),
   };
+  const rateLimited = counter(
+    'leonore_rate_limited_requests_total',
+    'Requests of gateways refused: too many from one address',
+  );
+  const earlyPolls = counter('leonore_early_polls_total', 'Polls far more often than the gateway was told to');
   const queuedDeltas = gauge('leonore_deltas_queued', 'Deltas that are being made or wait for it');
 
   function counter(name: string, help: string): Counter {
@@ -97,6 +102,8 @@ export function createMetrics(
 
   return {
     contentType: register.contentType,
+    rateLimited: () => rateLimited.inc(),
+    earlyPoll: () => earlyPolls.inc(),
     async render() {
       connections.set(deps.mqttConnections());
       countDeltas();

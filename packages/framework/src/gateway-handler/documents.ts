@@ -87,10 +87,16 @@ function downgradeOf({ manifest }: TaskDelivery['package']): { key: string; valu
   return names.length === 0 ? [] : [{ key: CHUNK_METADATA.downgrade, value: JSON.stringify(names) }];
 }
 
+/** Types of software modules that DDI calls otherwise than hawkBit's operators do. */
+const DDI_PARTS: Readonly<Record<string, string>> = { application: 'bApp', runtime: 'jvm' };
+
 /** An image is the module that its maker knows; anything else is LEONORE's. */
 function moduleOf({ summary, manifest }: TaskDelivery['package']): { part: string; version: string; name: string } {
   const [image] = manifest.components;
-  if (manifest.part !== undefined && image) return { part: manifest.part, version: image.version, name: image.name };
+  if (manifest.part !== undefined && image) {
+    const part = Object.hasOwn(DDI_PARTS, manifest.part) ? DDI_PARTS[manifest.part] : undefined;
+    return { part: part ?? manifest.part, version: image.version, name: image.name };
+  }
   const name = manifest.components.map((component) => `${component.name} ${component.version}`).join(', ');
   return { part: LEONORE_PART, version: summary.id, name: name || 'removal' };
 }

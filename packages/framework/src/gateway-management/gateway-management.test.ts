@@ -4,7 +4,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { DEFAULT_TENANT, gatewayIdSchema, isLeonoreError, parseSelector, type ErrorCode } from '@leonore/protocol';
+import {
+  DEFAULT_TENANT,
+  gatewayIdSchema,
+  isLeonoreError,
+  parseSelector,
+  tenantSchema,
+  type ErrorCode,
+} from '@leonore/protocol';
 import { openSqliteRepositories, type Repositories } from '../repositories/mod.ts';
 import { createGatewayManagement, type GatewayManagement } from './mod.ts';
 
@@ -159,4 +166,30 @@ describe('a profile', () => {
     assert.equal(Object.keys(profile.attributes).length, 20);
     assert.equal(profile.installed?.[0]?.version, '1.0.0');
   });
+});
+
+describe('a gateway that is asked anew', () => {
+  it('keeps its profile, but for the name of its state', async () => {
+    const id = idOf('another');
+    const told = { hostname: 'press-7', revision: 'r1' };
+    await gateways.putProfile(TENANT, id, told, 'replace');
+    await gateways.askAnew(TENANT, id);
+    const { profile } = await gateways.get(TENANT, id);
+    assert.deepEqual([profile.hostname, profile.revision], ['press-7', undefined]);
+    await assert.rejects(gateways.askAnew(TENANT, idOf('nobody')), withCode('gateway.unknown'));
+  });
+});
+
+it("a certificate counts in the tenant whose authority signed it, and in no other's", async () => {
+  const acme = tenantSchema.parse('acme');
+  await using other = createGatewayManagement(
+    { repositories, now: () => 1000, onError: (error) => assert.fail(String(error)) },
+    { gatewayAuthorities: new Map([[acme, ['Acme Root']]]), livenessFlushIntervalMs: 3_600_000 },
+  );
+  const id = idOf('signed');
+  assert.equal(await other.authenticateSigned(TENANT, id, ['Acme Root'], true), false);
+  assert.equal(await other.authenticateSigned(acme, id, ['other'], true), false);
+  await assert.rejects(other.get(acme, id), withCode('gateway.unknown'));
+  assert.equal(await other.authenticateSigned(acme, id, ['other', 'ACME root'], true), true);
+  assert.equal((await other.get(acme, id)).id, id);
 });

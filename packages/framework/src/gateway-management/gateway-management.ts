@@ -18,6 +18,7 @@ import { withAttributes } from './attribute-facts.ts';
 import { changedAttributes } from './attributes.ts';
 import { createEnrolment, type Enrolment } from './enrolment.ts';
 import { createLiveness } from './liveness.ts';
+import { createPollWatch } from './poll-watch.ts';
 import { checkLabels, checkProfile } from './profile-limits.ts';
 import { type Patched, patchProfile } from './profile-patch.ts';
 import { hashToken, sameToken } from './tokens.ts';
@@ -25,6 +26,8 @@ import { hashToken, sameToken } from './tokens.ts';
 export interface GatewayManagementOptions {
   /** For each tenant a secret with which any gateway may come in by plug and play (DDI's GatewayToken); none = not allowed. */
   readonly gatewayTokens?: ReadonlyMap<Tenant, string> | undefined;
+  /** For each tenant the authorities whose certificates let a gateway in under its name; none = not allowed. */
+  readonly gatewayAuthorities?: ReadonlyMap<Tenant, readonly string[]> | undefined;
   readonly livenessFlushIntervalMs: number;
 }
 
@@ -42,10 +45,21 @@ export interface GatewayManagement extends Omit<Enrolment, 'plugAndPlay'>, Async
 
   /** Checks a gateway's own token. @throws auth.wrong */
   authenticate(tenant: Tenant, id: GatewayId, token: string): Promise<void>;
+  /** The same without seeing it: `holds` tells whether a proof was made with the token's hash. @throws auth.wrong */
+  authenticateProof(tenant: Tenant, id: GatewayId, holds: (tokenHash: string) => boolean): Promise<void>;
   /** DDI's GatewayToken: may act as any gateway of the tenant; with `register` an unknown one is made known. @throws auth.wrong */
   authenticateAny(tenant: Tenant, id: GatewayId, gatewayToken: string, register: boolean): Promise<void>;
+  /**
+   * The gateway's certificate was checked by a proxy that is believed: is one of those that signed it (names, in any case)
+   * an authority of the tenant? With `register` an unknown gateway is made known then.
+   */
+  authenticateSigned(tenant: Tenant, id: GatewayId, signers: readonly string[], register: boolean): Promise<boolean>;
 
   seen(tenant: Tenant, id: GatewayId): void;
+  /** It polled, there was nothing to do, and it was told to come again after so many seconds. How many times too often by now. */
+  polled(tenant: Tenant, id: GatewayId, intervalSeconds: number): number;
+  /** Its polls within one interval, when these are far too many. */
+  hastyPolls(tenant: Tenant, id: GatewayId): number | undefined;
   /** @throws gateway.unknown */
   get(tenant: Tenant, id: GatewayId): Promise<GatewayRecord>;
   list(tenant: Tenant, query: PageQuery & { selector?: Selector | undefined }): Promise<Page<GatewayRecord>>;
@@ -53,6 +67,8 @@ export interface GatewayManagement extends Omit<Enrolment, 'plugAndPlay'>, Async
   putProfile(tenant: Tenant, id: GatewayId, body: unknown, mode: 'replace' | 'merge'): Promise<void>;
   /** DDI's configData. @throws request.invalid, quota.exceeded, gateway.unknown */
   putAttributes(tenant: Tenant, id: GatewayId, change: DdiConfigData): Promise<void>;
+  /** With its next poll the gateway is asked for its attributes, or its profile, as if nothing was known of them. @throws gateway.unknown */
+  askAnew(tenant: Tenant, id: GatewayId): Promise<GatewayRecord>;
   /** DDI's installedBase: the gateway says that it runs this. `recorded`: that was not known. @throws artifact.unknown, gateway.unknown */
   putInstalled(tenant: Tenant, id: GatewayId, installed: DdiInstalled): Promise<{ recorded: boolean }>;
   /** From now on it is not asked for its confirmation. @throws gateway.confirms, gateway.unknown */
@@ -74,7 +90,11 @@ export function createGatewayManagement(
   const gatewayTokenHashes = new Map(
     [...(options.gatewayTokens ?? [])].map(([tenant, token]) => [tenant, hashToken(token)]),
   );
+  const authorities = new Map(
+    [...(options.gatewayAuthorities ?? [])].map(([tenant, names]) => [tenant, new Set(names.map(lowerCase))]),
+  );
   const liveness = createLiveness(deps, { flushIntervalMs: options.livenessFlushIntervalMs });
+  const pollWatch = createPollWatch(deps);
 
   const { plugAndPlay, ...enrolment } = createEnrolment({
     ...deps,
@@ -145,13 +165,27 @@ export function createGatewayManagement(
         throw new LeonoreError('auth.wrong', 'this token is not the one of that gateway');
       }
     },
+    async authenticateProof(tenant, id, holds) {
+      const record = await repositories.read.gateways.find(tenant, id);
+      if (!record?.tokenHash || !holds(record.tokenHash)) {
+        throw new LeonoreError('auth.wrong', 'this proof was not made with the token of that gateway');
+      }
+    },
     async authenticateAny(tenant, id, gatewayToken, register) {
       if (!isGatewayToken(tenant, gatewayToken))
         throw new LeonoreError('auth.wrong', 'this gateway token is not valid');
       if (register) await plugAndPlay(tenant, id);
     },
+    async authenticateSigned(tenant, id, signers, register) {
+      const trusted = authorities.get(tenant);
+      if (!signers.some((signer) => trusted?.has(lowerCase(signer)))) return false;
+      if (register) await plugAndPlay(tenant, id);
+      return true;
+    },
 
     seen: liveness.seen,
+    polled: pollWatch.polled,
+    hastyPolls: pollWatch.hasty,
     get,
     async list(tenant, query) {
       const page = await repositories.read.gateways.list(tenant, query);
@@ -172,6 +206,15 @@ export function createGatewayManagement(
         }),
         (tx) => tx.gateways.setAttributesKnown(tenant, id, true),
       ),
+    askAnew: (tenant, id) =>
+      repositories.write(async (tx) => {
+        const record = await tx.gateways.find(tenant, id);
+        if (!record) throw unknown(id);
+        const { revision: _, ...profile } = record.profile;
+        if (record.origin === 'enrolled') await tx.gateways.setProfile(tenant, id, profile);
+        else await tx.gateways.setAttributesKnown(tenant, id, false);
+        return { ...record, profile };
+      }),
     async putInstalled(tenant, id, { name, version }) {
       const [artifact] = await repositories.read.artifacts.builds(tenant, name, version);
       if (!artifact) throw new LeonoreError('artifact.unknown', `there is no artifact ${name} ${version} here`);
@@ -225,6 +268,10 @@ export function createGatewayManagement(
     },
     [Symbol.asyncDispose]: () => liveness[Symbol.asyncDispose](),
   };
+}
+
+function lowerCase(text: string): string {
+  return text.toLowerCase();
 }
 
 function unknown(id: GatewayId): LeonoreError {

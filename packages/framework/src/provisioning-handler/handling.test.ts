@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DEFAULT_DEADLINES, type GatewayId, type Handling, handlingSchema, isLeonoreError } from '@leonore/protocol';
 import type { z } from 'zod';
+import { comesFirst } from './handling.ts';
 import { openRig, type Rig, TENANT, until } from './testing/provisioning-rig.ts';
 
 const HOUR_MS = 3_600_000;
@@ -34,6 +35,17 @@ const work = (bench: Rig, gateway: GatewayId) =>
     return found.kind === 'none' ? undefined : found;
   });
 const stateOf = async (bench: Rig, task: number) => (await bench.node.provisioning.task(TENANT, task as never)).state;
+
+describe('weights', () => {
+  it('put the heaviest first; none counts as the heaviest, and before those that say so', () => {
+    const sorted = [0, 1000, 7, undefined, 999, undefined].map((weight, id) => ({ weight, id }));
+    sorted.sort((a, b) => comesFirst(a.weight, b.weight) || a.id - b.id);
+    assert.deepEqual(
+      sorted.map(({ id }) => id),
+      [3, 5, 1, 4, 2, 0],
+    );
+  });
+});
 
 describe('a time-forced rollout', () => {
   it('is soft until its time, and the poll shows when that changes', async () => {

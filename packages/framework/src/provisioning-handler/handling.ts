@@ -4,6 +4,7 @@ import {
   type Explanation,
   type Handling,
   type HandlingMode,
+  MAX_WEIGHT,
   maintenanceWindowAt,
   maintenanceWindowWithin,
 } from '@leonore/protocol';
@@ -29,6 +30,11 @@ const ACTIONS: Record<HandlingMode, { download: DdiHandling; update: DdiHandling
   'time-forced': { download: 'attempt', update: 'attempt' },
   'download-only': { download: 'forced', update: 'skip' },
 };
+
+/** Orders by weight, the heaviest first (below 0: the first one); without one counts as the heaviest, and before those that say so. */
+export function comesFirst(a: number | undefined, b: number | undefined): number {
+  return (b ?? MAX_WEIGHT) - (a ?? MAX_WEIGHT) || Number(a !== undefined) - Number(b !== undefined);
+}
 
 /** Time until the gateway may go on, where that is not now, milliseconds. */
 export function opensInMs(handling: Handling | undefined, now: number): number | undefined {

@@ -1,4 +1,4 @@
-/** What a gateway shall do now, and the documents of it. A gateway works on one task at a time, the oldest first. */
+/** What a gateway shall do now, and the documents of it. A gateway works on one task at a time, the heaviest first, then the oldest. */
 import { createHash } from 'node:crypto';
 import {
   isLeonoreError,
@@ -12,7 +12,7 @@ import {
 import type { CurrentWork, TaskDelivery } from '../gateway-handler/mod.ts';
 import type { Deltas, PackageBuilder } from '../package-builder/mod.ts';
 import type { GatewayRecord, PackageRecord, Repositories, RolloutRecord, TaskRecord } from '../repositories/mod.ts';
-import { handlingAt, opensInMs, phaseStart } from './handling.ts';
+import { comesFirst, handlingAt, opensInMs, phaseStart } from './handling.ts';
 import { withPackages, type UsePackages } from './package-use.ts';
 import type { Planner } from './planner.ts';
 import { applyDesired, type Decision, type TaskMoves } from './task-moves.ts';
@@ -144,7 +144,7 @@ export function createTaskOffers(deps: {
     const { true: waiting = [], false: begun = [] } = Object.groupBy(active, ({ state }) =>
       state === 'pending' ? 'true' : 'false',
     );
-    for (const found of [...begun, ...waiting]) {
+    for (const found of [...begun, ...(await heaviestFirst(tenant, waiting))]) {
       if (found.canceling) return { kind: 'cancel', task: found };
       const task = await confirmedByItself(tenant, found);
       const ready = task.state === 'pending' ? await prepare(tenant, task) : task;
@@ -152,6 +152,13 @@ export function createTaskOffers(deps: {
         return { kind: ready.condition === 'unconfirmed' ? 'confirmation' : 'deployment', task: ready };
     }
     return { kind: 'none' };
+  }
+
+  async function heaviestFirst(tenant: Tenant, tasks: readonly TaskRecord[]): Promise<readonly TaskRecord[]> {
+    if (tasks.length < 2) return tasks;
+    const rollouts = await Promise.all(tasks.map((task) => moves.rolloutOf(tenant, task)));
+    const weights = new Map(tasks.map(({ id }, i) => [id, rollouts[i]?.handling?.weight]));
+    return tasks.toSorted((a, b) => comesFirst(weights.get(a.id), weights.get(b.id)) || a.id - b.id);
   }
 
   /** The task, confirmed where its gateway need not be asked. */

@@ -63,9 +63,15 @@ export function gatewayRoutes(app: App, { gateways, provisioning, tenantOf }: Ap
     { schema: { tags, summary: 'A gateway', params, response: { 200: gatewaySchema, 404: problemSchema } } },
     async (request) => {
       const { id } = request.params;
-      const gateway = present(await gateways.get(tenantOf(request), id));
-      const task = await provisioning.currentTask(tenantOf(request), id);
-      return task === undefined ? gateway : { ...gateway, task };
+      const tenant = tenantOf(request);
+      const gateway = present(await gateways.get(tenant, id));
+      const task = await provisioning.currentTask(tenant, id);
+      const hastyPolls = gateways.hastyPolls(tenant, id);
+      return {
+        ...gateway,
+        ...(task === undefined ? {} : { task }),
+        ...(hastyPolls === undefined ? {} : { hastyPolls }),
+      };
     },
   );
   app.patch(
@@ -80,6 +86,19 @@ export function gatewayRoutes(app: App, { gateways, provisioning, tenantOf }: Ap
       },
     },
     async (request) => present(await gateways.patchLabels(tenantOf(request), request.params.id, request.body.labels)),
+  );
+  app.post(
+    '/api/v1/gateways/:id/refresh',
+    {
+      schema: {
+        tags,
+        summary: 'Ask the gateway anew what it says of itself',
+        description: 'With its next poll it is asked for its attributes (DDI), or for its whole profile.',
+        params,
+        response: { 200: gatewaySchema, 404: problemSchema },
+      },
+    },
+    async (request) => present(await gateways.askAnew(tenantOf(request), request.params.id)),
   );
   app.delete(
     '/api/v1/gateways/:id',

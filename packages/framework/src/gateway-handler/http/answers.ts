@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { LeonoreError } from '@leonore/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { tagListed } from './byte-range.ts';
-import { decodeCbor, encodeCbor } from './cbor.ts';
+import { decodeCbor, encodeCbor } from '../cbor.ts';
 
 const HAL = 'application/hal+json';
 const CBOR = 'application/cbor';

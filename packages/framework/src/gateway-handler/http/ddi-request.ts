@@ -10,6 +10,7 @@ import {
 } from '@leonore/protocol';
 import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import type { Networks } from './networks.ts';
 
 export const ROOT = '/:tenant/controller/v1/:controllerId';
 
@@ -34,13 +35,24 @@ export function paramsOf(request: FastifyRequest): Params {
   return request.params as Params;
 }
 
-/** @throws request.invalid */
-export function callerOf(request: FastifyRequest): Caller {
+/** `proxies`: whose X-Forwarded-* count. @throws request.invalid */
+export function callerOf(request: FastifyRequest, proxies: Networks): Caller {
   const params = paramsOf(request);
   const tenant = parse(tenantSchema, params.tenant, 'tenant');
   const id = parse(gatewayIdSchema, params.controllerId, 'controllerId');
-  const origin = `${request.protocol}://${request.host}`;
+  const origin = originOf(request, proxies);
   return { tenant, id, origin, baseUrl: `${origin}/${params.tenant}/controller/v1/${encodeURIComponent(id)}` };
+}
+
+/** How the gateway reached this node: where a proxy is believed, as its X-Forwarded-Proto, -Host and -Port say. */
+function originOf({ protocol, host, headers, socket }: FastifyRequest, proxies: Networks): string {
+  const origin = `${protocol}://${host}`;
+  const port = String(headers['x-forwarded-port']);
+  const url = URL.parse(origin);
+  const saysPort = /^\d{1,5}$/.test(port) && !/:\d+$/.test(String(headers['x-forwarded-host'] ?? ''));
+  if (!url || !saysPort || !proxies(socket.remoteAddress)) return origin;
+  url.port = port;
+  return url.origin;
 }
 
 export function actionId(request: FastifyRequest): TaskId {

@@ -23,20 +23,30 @@ import { authenticateGateway } from './credentials.ts';
 import { registerDdiArtifacts } from './ddi-artifacts.ts';
 import { registerDdiConfirmations } from './ddi-confirmations.ts';
 import { actionId, type Caller, callerOf, parse, ROOT } from './ddi-request.ts';
+import type { Networks } from './networks.ts';
 
 export interface DdiOptions {
   readonly tenants: ReadonlySet<Tenant>;
   readonly pollIntervalSeconds: number;
   /** Longest that a poll with `Prefer: wait=N` is held, seconds. */
   readonly maxWaitSeconds: number;
+  /** Whose X-Forwarded-* headers count. */
+  readonly proxies: Networks;
+  /** Those of them that also end TLS and say whose certificate they have checked. */
+  readonly tlsProxies: Networks;
+  /** A gateway that was told when to come again came too often: `early` times by now, in this interval. */
+  readonly onEarlyPoll: (tenant: Tenant, id: GatewayId, early: number) => void;
   /** Where push is offered; asked at each poll, as it may change. */
   readonly mqttUrl: () => string | undefined;
+  readonly coapUrl: () => string | undefined;
 }
 
 /** hawkBit's own: no poll comes sooner, and this often while a maintenance window draws near. */
 const MIN_SLEEP_SECONDS = 30;
 const POLLS_BEFORE_WINDOW = 3;
 const MAX_HISTORY = 100;
+/** The largest body that makes sense is a report with 500 installed components. */
+const MAX_BODY_BYTES = 2 ** 20;
 
 export function registerDdi(
   app: FastifyInstance,
@@ -52,14 +62,17 @@ export function registerDdi(
   const { tasks, gateways, stopping } = deps;
   const callers = new WeakMap<FastifyRequest, Caller>();
   takeBodies(app);
+  app.addHook('onRoute', (route) => {
+    route.bodyLimit = MAX_BODY_BYTES;
+  });
 
   app.addHook('onRequest', async (request) => {
-    const found = callerOf(request);
+    const found = callerOf(request, options.proxies);
     const { tenant, id } = found;
     // A gateway token must not make tenants up.
     if (!options.tenants.has(tenant)) throw new LeonoreError('auth.wrong', `there is no tenant ${tenant} here`);
     const registers = request.method !== 'POST' && REGISTERING.includes(request.routeOptions.url ?? '');
-    await authenticateGateway(gateways, tenant, id, request.headers.authorization, registers);
+    await authenticateGateway(gateways, tenant, id, request, { proxies: options.tlsProxies, registers });
     gateways.seen(tenant, id);
     callers.set(request, found);
   });
@@ -108,14 +121,19 @@ export function registerDdi(
     const wait = Math.min(preferredWait(request.headers.prefer), options.maxWaitSeconds);
     const work = wait > 0 ? await workWithin(request, tenant, id, wait) : await tasks.current(tenant, id);
     const [installed, gateway] = await Promise.all([tasks.installedTask(tenant, id), gateways.get(tenant, id)]);
+    if (work.kind === 'none' && wait === 0 && gateway.origin !== 'enrolled') {
+      const early = gateways.polled(tenant, id, options.pollIntervalSeconds);
+      if (early > 0) options.onEarlyPoll(tenant, id, early);
+    }
     const links: NonNullable<DdiPoll['_links']> = { ...linkTo(work, baseUrl) };
     if (installed !== undefined) links.installedBase = { href: `${baseUrl}/installedBase/${installed}` };
     if (wantsConfigData(gateway)) links.configData = { href: `${baseUrl}/configData` };
-    const mqttUrl = gateway.origin === 'enrolled' ? options.mqttUrl() : undefined;
+    const [mqttUrl, coapUrl] = gateway.origin === 'enrolled' ? [options.mqttUrl(), options.coapUrl()] : [];
+    const push = { ...(mqttUrl === undefined ? {} : { mqttUrl }), ...(coapUrl === undefined ? {} : { coapUrl }) };
     const poll: DdiPoll = {
       config: {
         polling: { sleep: formatSleep(sleepBefore(work, options.pollIntervalSeconds)) },
-        ...(mqttUrl === undefined ? {} : { push: { mqttUrl } }),
+        ...(Object.keys(push).length === 0 ? {} : { push }),
       },
       ...(Object.keys(links).length > 0 ? { _links: links } : {}),
     };

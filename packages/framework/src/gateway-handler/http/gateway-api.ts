@@ -18,7 +18,12 @@ const MAX_ENROL_BYTES = 512 * 1024;
 export function registerGatewayApi(
   app: FastifyInstance,
   deps: { gateways: GatewayManagement },
-  options: { tenants: ReadonlySet<Tenant>; pollIntervalSeconds: number; mqttUrl: () => string | undefined },
+  options: {
+    tenants: ReadonlySet<Tenant>;
+    pollIntervalSeconds: number;
+    mqttUrl: () => string | undefined;
+    coapUrl: () => string | undefined;
+  },
 ): void {
   const { tenants, pollIntervalSeconds } = options;
 
@@ -34,12 +39,14 @@ export function registerGatewayApi(
     const tenant = await deps.gateways.tenantOf([...tenants], parsed.data);
     const record = await deps.gateways.enrol(tenant, parsed.data);
     const mqttUrl = options.mqttUrl();
+    const coapUrl = options.coapUrl();
     return {
       tenant,
       id: record.id,
       credential: { kind: 'token' },
       ddiUrl: `${request.protocol}://${request.host}/${tenant}/controller/v1/${encodeURIComponent(record.id)}`,
       ...(mqttUrl === undefined ? {} : { mqttUrl }),
+      ...(coapUrl === undefined ? {} : { coapUrl }),
       pollIntervalSeconds,
     };
   });
@@ -57,7 +64,7 @@ export function registerGatewayApi(
     let refusal: unknown;
     for (const tenant of tenants) {
       try {
-        await authenticateGateway(deps.gateways, tenant, id.data, request.headers.authorization);
+        await authenticateGateway(deps.gateways, tenant, id.data, request);
         return { tenant, id: id.data };
       } catch (error) {
         if (!isLeonoreError(error)) throw error;
