@@ -10,10 +10,12 @@ postgres_is_here | postgresql | the repositories on a second database
 command -v mosquitto_pub | mosquitto-clients | an MQTT client of another maker against the broker inside the node
 command -v busybox | busybox | unpacking packages with the tar of small gateways, and agent-lite in its shell
 command -v dash | dash | agent-lite in another shell
-command -v shellcheck | shellcheck | what is wrong with agent-lite that a machine can see
+command -v shellcheck | shellcheck | what is wrong with agent-lite and the install script that a machine can see
+command -v lintian | lintian | what is wrong with the Debian package that a machine can see
 command -v cpio | cpio | reading images for SWUpdate with the cpio of others
 command -v openssl | openssl | verifying the signatures of images for SWUpdate
 command -v swupdate | swupdate | installing images with an unmodified SWUpdate
+command -v coap-client || command -v coap-client-notls | libcoap3-bin | a CoAP client of another maker against the node
 command -v runc | runc | applications in root file systems of their own
 strace_may_trace | strace | killing the agent at its system calls
 command -v zstd | zstd | unpacking .tar.zst packages with GNU tar

@@ -12,9 +12,9 @@ import type { z } from 'zod';
 /** Fulfilled when `value` is on the disk for good. */
 export async function writeDurable(file: string, value: unknown, mode = 0o600): Promise<void> {
   const text = textOf(value);
-  await replace(file, text, mode);
+  await replaceFile(file, text, mode);
   // One copy is enough to go on with; an old one beside it must not be taken for the newest one day.
-  await replace(twinOf(file), text, mode).catch(() => rm(twinOf(file), { force: true }).catch(() => undefined));
+  await replaceFile(twinOf(file), text, mode).catch(() => rm(twinOf(file), { force: true }).catch(() => undefined));
   await syncFolder(dirname(file));
 }
 
@@ -59,7 +59,8 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-async function replace(file: string, text: string, mode: number): Promise<void> {
+/** Fulfilled when FILE has this text; in which of the two states it is after a power cut says only `syncFolder`. */
+export async function replaceFile(file: string, text: string, mode: number): Promise<void> {
   const aside = asideOf(file);
   try {
     const handle = await open(aside, 'w', mode);

@@ -11,6 +11,8 @@ export interface AgentFolder {
   /** Scripts and files of the gateway's owner, which say facts. */
   readonly facts: string;
   readonly journal: string;
+  /** What agents and their launcher leave each other, see agent-trial.ts. */
+  readonly agentTrial: string;
   readonly downloads: string;
   readonly staging: string;
   readonly outbox: string;
@@ -40,6 +42,7 @@ export function agentFolder(root: string, installRoot?: string): AgentFolder {
     profile: at('profile.json'),
     facts: at('facts.d'),
     journal: at('journal'),
+    agentTrial: at('agent-trial'),
     downloads: at('downloads'),
     staging: at('staging'),
     outbox: at('outbox'),

@@ -8,7 +8,7 @@ import {
   errorText,
   feedback,
   type HttpClient,
-  PROTOCOLS,
+  protocolsNamed,
   type TlsMaterial,
 } from '../connectivity/mod.ts';
 import { type Identity, rememberAddresses } from './identity.ts';
@@ -32,13 +32,13 @@ const DEFAULT_REPAIR_POLL_MS = 300_000;
 export function goOnline(options: AgentOptions, deps: OnlineDeps): Connectivity {
   const { identity, worker, client, contact, clock } = deps;
   const { logger, tuning = {} } = options;
-  const { server, tenant, id, secret } = identity;
+  const { server, tenant, id, secret, ddiUrl, mqttUrl, coapUrl } = identity;
 
   const connectivity = createConnectivity({
-    protocols: PROTOCOLS,
+    protocols: protocolsNamed(options.protocols),
     strategy: options.strategy,
     gateway: { server, tenant, id, secret },
-    addresses: { ddiUrl: identity.ddiUrl, ...(identity.mqttUrl === undefined ? {} : { mqttUrl: identity.mqttUrl }) },
+    addresses: { ddiUrl, mqttUrl, coapUrl },
     client,
     tls: deps.tls,
     defaultPollMs: identity.pollIntervalSeconds * 1000,

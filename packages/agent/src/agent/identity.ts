@@ -30,6 +30,7 @@ const identitySchema = z.object({
       tenant: tenantSchema,
       ddiUrl: z.string(),
       mqttUrl: z.string().optional(),
+      coapUrl: z.string().optional(),
       pollIntervalSeconds: z.number(),
     })
     .optional(),
@@ -81,11 +82,12 @@ export async function becomeSomebody(options: IdentityOptions, signal: AbortSign
         profile: await options.profile(),
         signal,
       });
-      const { ddiUrl, mqttUrl, pollIntervalSeconds } = answer;
+      const { ddiUrl, mqttUrl, coapUrl, pollIntervalSeconds } = answer;
       const enrolled = {
         tenant: tenantSchema.parse(answer.tenant),
         ddiUrl,
         ...(mqttUrl === undefined ? {} : { mqttUrl }),
+        ...(coapUrl === undefined ? {} : { coapUrl }),
         pollIntervalSeconds,
       };
       await writeDurable(file, { ...own, enrolled });

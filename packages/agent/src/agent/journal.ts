@@ -7,6 +7,7 @@
  *
  * After a restart: `begin` without `committed` -> roll back; `committed` -> finish. A torn last line was never acted upon.
  * `recover`: a run of the agent has begun to do so; how many there are tells that it comes to no end.
+ * What another version of the agent may count on is said in agent-trial.ts.
  */
 import { open, readFile, rm, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -29,6 +30,7 @@ const stepSchema = z.discriminatedUnion('do', [
   }),
   z.object({ do: z.literal('start'), entry, among: z.enum(['before', 'after']) }),
   z.object({ do: z.literal('check'), entry }),
+  z.object({ do: z.literal('hand-over'), name: z.string(), entry: entry.nullable() }),
   z.object({ do: z.literal('uninstall'), entry }),
   z.object({ do: z.literal('discard'), name: z.string(), folder: z.string(), data: z.boolean() }),
 ]);

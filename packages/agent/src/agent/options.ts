@@ -2,6 +2,7 @@
 import type { GatewayProfile, Labels, Strategy } from '@leonore/protocol';
 import type { DownloadLimits, Logger, ProxySettings, TlsFiles } from '../connectivity/mod.ts';
 import type { ApplicationUsers, ContainerTiming } from '../container/mod.ts';
+import type { Launcher } from './launcher.ts';
 import type { Probe } from '../profiler/mod.ts';
 
 export interface AgentOptions {
@@ -15,6 +16,8 @@ export interface AgentOptions {
   readonly token?: string | undefined;
   /** `push` waits for tasks over MQTT and polls slowly beside it; without a broker it pulls. */
   readonly strategy: Strategy;
+  /** What is spoken with the server, best first, of `http`, `mqtt` and `coap`; default mqtt, http. */
+  readonly protocols?: readonly string[] | undefined;
   /** Wins over what the server says. */
   readonly pollIntervalMs?: number | undefined;
   /** Where packages may come from beside the server itself: HOST, or HOST:PORT for one port of it; in lower case. */
@@ -38,6 +41,8 @@ export interface AgentOptions {
   readonly factsDir?: string | undefined;
   /** Tell the server the serial number and MAC addresses too. */
   readonly hardwareIds?: boolean | undefined;
+  /** What started this process, when it can try another agent: see launcher.ts. */
+  readonly launcher?: Launcher | undefined;
   readonly logger: Logger;
   /** For tests and unusual places. */
   readonly tuning?: AgentTuning;

@@ -3,6 +3,7 @@ import { lstat, mkdir, readlink, rename, rm, rmdir, stat, symlink } from 'node:f
 import { dirname, join } from 'node:path';
 import { LeonoreError } from '@leonore/protocol';
 import { type Application, applicationEnvironment, type Container } from '../container/mod.ts';
+import type { AgentTrial } from './agent-trial.ts';
 import { syncFolder, writeDurable } from './durable-file.ts';
 import type { AgentFolder } from './folder.ts';
 import type { InstalledEntry, InstalledSet } from './installed.ts';
@@ -15,6 +16,7 @@ export interface PerformDeps {
   readonly folder: AgentFolder;
   readonly container: Container;
   readonly gatewayId: string;
+  readonly trial: Pick<AgentTrial, 'order'>;
 }
 
 /** `staged`: the folder that the package was unpacked to. */
@@ -41,6 +43,8 @@ export async function performStep(
       });
     case 'check':
       return container.check(await makeApplication(deps, step.entry, plan.after), options.signal);
+    case 'hand-over':
+      return deps.trial.order(step.entry?.folder ?? null);
     case 'uninstall':
       return container.script(await makeApplication(deps, step.entry, plan.before), 'uninstall', options.signal);
     case 'discard':

@@ -52,6 +52,46 @@ void test('a first installation: needs first, nothing to stop, nothing to clean 
   ]);
 });
 
+void test('the agent itself comes last: handed over, then activated; nothing is stopped or started for it', () => {
+  const before = installedSet(
+    { name: 'leonore-agent', still: true },
+    { name: 'monitor' },
+    { name: 'tool', after: ['leonore-agent'] },
+  );
+  const plan = planned(
+    before,
+    manifest({
+      components: [
+        { name: 'leonore-agent', version: '2.0.0', still: true },
+        { name: 'monitor', version: '2.0.0' },
+      ],
+      keep: [{ name: 'tool', after: ['leonore-agent'] }],
+    }),
+  );
+  assert.deepEqual(short(plan.steps), [
+    'place leonore-agent 2.0.0',
+    'place monitor 2.0.0',
+    'stop monitor',
+    'install monitor 2.0.0',
+    'activate monitor 2.0.0',
+    'start monitor 2.0.0',
+    'check monitor 2.0.0',
+    'install leonore-agent 2.0.0',
+    'hand-over leonore-agent 2.0.0',
+    'activate leonore-agent 2.0.0',
+  ]);
+  const back = short(planRollback(plan, plan.steps.length - 2));
+  assert.ok(back.includes('activate leonore-agent 1.0.0') && back.includes('start monitor 1.0.0'), back.join());
+  assert.ok(!back.includes('stop tool'));
+});
+
+void test('without the component the agent that the gateway came with takes over, and only then it is deleted', () => {
+  const before = installedSet({ name: 'leonore-agent', still: true });
+  const plan = planned(before, manifest({ remove: [{ name: 'leonore-agent' }] }));
+  assert.deepEqual(short(plan.steps), ['hand-over leonore-agent nothing', 'activate leonore-agent nothing']);
+  assert.deepEqual(short(plan.cleanUp), ['uninstall leonore-agent 1.0.0', 'discard leonore-agent 1.0.0']);
+});
+
 void test('an update stops and restarts what needs it, though that stays as it is', () => {
   const before = installedSet({ name: 'svm' }, { name: 'monitor', after: ['svm'] }, { name: 'other' });
   const plan = planned(

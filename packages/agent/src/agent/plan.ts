@@ -2,7 +2,7 @@
  * The planner: from what is installed and a package's manifest to the steps of one transaction, and from a broken
  * transaction to the steps back. Pure; the executor does what is written here, in this order, and nothing else.
  *
- *   forward    place* stop* install* activate* (start check)* | commit | uninstall* discard*
+ *   forward    place* stop* install* activate* (start check)* [install] [hand-over activate] | commit | uninstall* discard*
  *   backward   stop* activate* discard* start*
  *
  * place      the unpacked version moves from staging to its own folder; nothing runs from there yet
@@ -10,6 +10,8 @@
  * install    control/install of each new version, once
  * activate   `current` and the install path lead to the version (or, without one, away)
  * start      in the order of need; check: healthy, before the next starts
+ * hand-over  of the agent itself, last of all: this process ends, and the other agent goes on with the plan behind it once the
+ *            server has heard it; `current` leads to it only then. Nothing is stopped for it
  * commit     between the two halves, no step of its own: the journal says so from now on, and what follows only cleans up
  * uninstall  control/uninstall of what is removed: after the commit, since it cannot be taken back
  * discard    the folders that nothing leads to any more
@@ -20,6 +22,7 @@
  */
 import { isOlderVersion, type PackageManifest } from '@leonore/protocol';
 import { type InstalledEntry, type InstalledSet, inStartOrder, withDependents } from './installed.ts';
+import { AGENT_COMPONENT } from './launcher.ts';
 
 export type Step =
   | { readonly do: 'place'; readonly entry: InstalledEntry }
@@ -34,6 +37,8 @@ export type Step =
   /** `among`: beside which versions of what it needs. */
   | { readonly do: 'start'; readonly entry: InstalledEntry; readonly among: 'before' | 'after' }
   | { readonly do: 'check'; readonly entry: InstalledEntry }
+  /** `entry`: null for the agent that came with the gateway. */
+  | { readonly do: 'hand-over'; readonly name: string; readonly entry: InstalledEntry | null }
   | { readonly do: 'uninstall'; readonly entry: InstalledEntry }
   /** `data`: with what it has stored and logged, too. */
   | { readonly do: 'discard'; readonly name: string; readonly folder: string; readonly data: boolean };
@@ -90,10 +95,12 @@ export function planChange(
   const removed = manifest.remove.flatMap(({ name }) => before[name] ?? []);
   const after = nextInstalled(before, manifest, fresh);
 
-  const changed = [...fresh, ...removed].map((entry) => entry.name);
+  const freshHosted = fresh.filter(isHosted);
+  const removedHosted = removed.filter(isHosted);
+  const changed = [...freshHosted, ...removedHosted].map((entry) => entry.name);
   const stopping = inStartOrder([...withDependents(changed, before)], before).filter((name) => before[name]?.run);
   const toStart = withDependents(
-    fresh.map((entry) => entry.name),
+    freshHosted.map((entry) => entry.name),
     after,
   );
   for (const name of stopping) if (after[name]) toStart.add(name);
@@ -107,11 +114,9 @@ export function planChange(
   const steps: Step[] = [
     ...fresh.map((entry): Step => ({ do: 'place', entry })),
     ...stopping.toReversed().map((name): Step => ({ do: 'stop', name })),
-    ...fresh.map((entry): Step => ({ do: 'install', entry })),
-    ...removed.map((entry): Step => ({ do: 'activate', name: entry.name, entry: null, installPaths: paths(entry) })),
-    ...fresh.map(
-      (entry): Step => ({ do: 'activate', name: entry.name, entry, installPaths: paths(before[entry.name], entry) }),
-    ),
+    ...freshHosted.map((entry): Step => ({ do: 'install', entry })),
+    ...removedHosted.map((entry) => activation(entry.name, before, after)),
+    ...freshHosted.map((entry) => activation(entry.name, before, after)),
     ...starting.flatMap((name): Step[] => {
       const entry = after[name];
       return entry
@@ -121,6 +126,7 @@ export function planChange(
           ]
         : [];
     }),
+    ...[...fresh, ...removed].filter((entry) => !isHosted(entry)).flatMap(({ name }) => handOver(name, before, after)),
   ];
   const cleanUp: Step[] = [
     ...removed.map((entry): Step => ({ do: 'uninstall', entry })),
@@ -131,6 +137,24 @@ export function planChange(
     }),
   ];
   return { outcome: 'plan', plan: { steps, cleanUp, before, after } };
+}
+
+/** The agent itself is no application. */
+function isHosted({ name }: InstalledEntry): boolean {
+  return name !== AGENT_COMPONENT;
+}
+
+function activation(name: string, before: InstalledSet, after: InstalledSet): Step {
+  return { do: 'activate', name, entry: after[name] ?? null, installPaths: paths(before[name], after[name]) };
+}
+
+function handOver(name: string, before: InstalledSet, after: InstalledSet): Step[] {
+  const entry = after[name] ?? null;
+  return [
+    ...(entry ? [{ do: 'install' as const, entry }] : []),
+    { do: 'hand-over', name, entry },
+    activation(name, before, after),
+  ];
 }
 
 /** The way back to `before`, from wherever the plan came to a halt. `reached`: the number of the last step that was begun. */
@@ -164,6 +188,11 @@ function discardPlaced({ steps, before }: Plan): Step[] {
 /** What needs nothing but files: neither scripts nor processes have a hand in it. */
 export function withoutPrograms(steps: readonly Step[]): Step[] {
   return steps.filter((step) => step.do === 'activate' || step.do === 'discard');
+}
+
+/** Where the agent hands over to another; -1 when it does not. */
+export function handOverAt(plan: Plan): number {
+  return plan.steps.findIndex((step) => step.do === 'hand-over');
 }
 
 function nameOf(step: Step): string {
@@ -239,6 +268,8 @@ export function stepLabel(step: Step): string {
       return `start ${step.entry.name} ${step.entry.version}`;
     case 'check':
       return `check the health of ${step.entry.name} ${step.entry.version}`;
+    case 'hand-over':
+      return `hand over to ${step.entry ? `${step.name} ${step.entry.version}` : 'the agent that the gateway came with'}`;
     case 'uninstall':
       return `run control/uninstall of ${step.entry.name} ${step.entry.version}`;
     case 'discard':

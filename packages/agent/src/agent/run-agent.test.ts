@@ -404,7 +404,7 @@ void test('the last report of a task is not lost with the server or the agent', 
 void test('a wrong token, none, another id or a second agent: a clear error and the end', async () => {
   await using gateway = await bench({ token: 'wrong' });
   await assert.rejects(gateway.start().ended, /did not enrol gateway gw-1.*token create/);
-  const ended = (change: Partial<AgentOptions>): Promise<void> => startAgent({ ...gateway.options, ...change }).ended;
+  const ended = (change: Partial<AgentOptions>) => startAgent({ ...gateway.options, ...change }).ended;
   await assert.rejects(ended({ token: undefined }), /not enrolled yet: pass an enrolment token/);
   await assert.rejects(ended({ id: 'gw-2' }), /belongs to gateway gw-1/);
   await assert.rejects(ended({ id: 'GW 2', root: join(gateway.root, 'x') }), /cannot be used/);

@@ -3,6 +3,8 @@
  * brought up first, without the network; then it becomes known to the server, tells what it is, and takes tasks.
  * Applications keep running when it ends.
  */
+import { readlink } from 'node:fs/promises';
+import { LeonoreError } from '@leonore/protocol';
 import {
   aborted,
   type Connectivity,
@@ -15,12 +17,14 @@ import {
 } from '../connectivity/mod.ts';
 import { createContainer, executorCapabilities } from '../container/mod.ts';
 import { createFactsFolder, createProfiler, createServerClock, diskSpace, memorySpace } from '../profiler/mod.ts';
+import { createAgentTrial } from './agent-trial.ts';
 import { type AgentFolder, agentFolder, makeFolders } from './folder.ts';
-import { goOnline } from './going-online.ts';
+import { goOnline, type OnlineDeps } from './going-online.ts';
 import { becomeSomebody } from './identity.ts';
 import { APPLICATION_FOLDERS } from './install-paths.ts';
-import { inStartOrder } from './installed.ts';
+import { type InstalledSet, inStartOrder } from './installed.ts';
 import { createJournal } from './journal.ts';
+import { AGENT_COMPONENT, SEED, SELF_UPDATE_CAPABILITY } from './launcher.ts';
 import { lockFolder } from './lock.ts';
 import type { AgentOptions } from './options.ts';
 import { openOutbox } from './outbox.ts';
@@ -35,14 +39,18 @@ import { createWorker } from './worker.ts';
 const DEFAULT_PROFILE_CHECK_MS = 60_000;
 const DEFAULT_PROFILE_SLOW_MS = 900_000;
 
-/** Fulfilled after `signal`. @throws LeonoreError when it cannot begin: folder in use, no or a wrong token, id taken. */
-export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
-  const { logger, tuning = {} } = options;
+/** `restart`: the launcher is to look again which agent to run; end with RESTART_EXIT_CODE. */
+export type AgentEnd = 'stopped' | 'restart';
+
+/** Fulfilled after `signal`, or when another agent is to run. @throws LeonoreError when it cannot begin: folder in use, no or a wrong token, id taken. */
+export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<AgentEnd> {
+  const { launcher, logger, tuning = {} } = options;
   const clock = systemClock;
   const tls = await readTls(options.tls ?? {});
   const folder = agentFolder(options.root, options.installRoot);
   await makeFolders(folder);
   await using _lock = await lockFolder(folder.root);
+  logger.info('agent starts', { version: AGENT_VERSION, id: options.id, server: options.server });
   const serverClock = createServerClock({ server: options.server });
   using client = serverClock.heed(
     createHttpClient({ userAgent: `leonore-agent/${AGENT_VERSION}`, proxy: options.proxy, tls }),
@@ -70,7 +78,10 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     strategies: options.strategy === 'push' ? ['push', 'pull'] : ['pull'],
     overrides: options.profileOverrides,
     installed: () => installedComponents(state.value.installed, container),
-    executors: () => executorCapabilities(folder.run),
+    executors: async () => ({
+      ...(await executorCapabilities(folder.run)),
+      ...(launcher ? SELF_UPDATE_CAPABILITY : {}),
+    }),
     facts: createFactsFolder({ dir: options.factsDir ?? folder.facts, logger }),
     hardwareIds: options.hardwareIds,
     clockOffset: () => serverClock.offset,
@@ -96,8 +107,13 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     logger,
     ...(tuning.retry ? { backoff: tuning.retry } : {}),
   });
+  const handOver = new AbortController();
+  const trial = createAgentTrial(folder.agentTrial);
   const worker = createWorker({
     folder,
+    trial,
+    hasLauncher: launcher !== undefined,
+    onHandOver: () => handOver.abort(new Error('another agent is to run')),
     gatewayId: options.id,
     state,
     container,
@@ -126,8 +142,19 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     onInstalled: () => late.profileChanged(),
   });
 
-  await worker.recover();
-  await bringUp(options, folder, state.value.installed, container);
+  const onTrial = launcher?.trial === undefined ? undefined : await worker.handedOver(launcher.trial);
+  if (launcher?.trial !== undefined && !onTrial) {
+    if (agentIn(state.value.installed) !== launcher.trial) throw notHandedOver(launcher.trial);
+    await trial.clear();
+    return 'restart';
+  }
+  if (!onTrial) {
+    const before = await readlink(folder.current(AGENT_COMPONENT)).catch(() => undefined);
+    await worker.recover();
+    const now = await readlink(folder.current(AGENT_COMPONENT)).catch(() => undefined);
+    if (launcher && now !== before) return 'restart';
+  }
+  await bringUp(options, folder, onTrial?.installed ?? state.value.installed, container);
 
   const identity = await becomeSomebody(
     {
@@ -149,21 +176,29 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     if (signal.aborted) return undefined;
     throw error;
   });
-  if (!identity) return;
+  if (!identity) return 'stopped';
 
+  const heard = new AbortController();
   const online = goOnline(options, {
     identity,
     identityFile: folder.identity,
-    worker,
+    worker: onTrial ? IDLE_WORKER : worker,
     client,
     tls,
     clock,
-    contact,
+    contact: onTrial ? { ...contact, back: () => heard.abort(new Error('the server has answered')) } : contact,
     onProfileWanted: () => late.profileWanted(),
   });
   late.online = online;
   await using _online = online;
-  if (!identity.isNew) await clock.sleep(Math.random() * online.spreadMs, signal).catch(() => undefined);
+  if (onTrial) {
+    await online.run(AbortSignal.any([signal, heard.signal]));
+    if (!heard.signal.aborted) return 'stopped';
+    await onTrial.commit();
+    return 'restart';
+  }
+  const until = AbortSignal.any([signal, handOver.signal]);
+  if (!identity.isNew) await clock.sleep(Math.random() * online.spreadMs, until).catch(() => undefined);
   const sender = createProfileSender({
     profiler,
     told,
@@ -180,10 +215,26 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   // Reports of a stopping worker still go out, so the outbox stops last.
   const closing = new AbortController();
   const delivering = outbox.run(closing.signal);
-  await Promise.all([online.run(signal), sender.run(signal), aborted(signal)]);
+  await Promise.all([online.run(until), sender.run(until), aborted(until)]);
   await worker.stop();
   closing.abort(new Error('the agent stops'));
   await delivering;
+  return handOver.signal.aborted ? 'restart' : 'stopped';
+}
+
+/** Begins nothing before the agent that is on trial is taken. */
+const IDLE_WORKER: OnlineDeps['worker'] = {
+  offer: async () => undefined,
+  cancel: async () => ({ outcome: 'too-late', why: 'the installation has begun already' }),
+  forget: () => undefined,
+};
+
+function agentIn(installed: InstalledSet): string {
+  return installed[AGENT_COMPONENT]?.folder ?? SEED;
+}
+
+function notHandedOver(version: string): LeonoreError {
+  return new LeonoreError('config.invalid', `the launcher tries agent ${version}, but nobody has handed over to it`);
 }
 
 /** Adopts what still runs and starts what does not; one that cannot start does not hold the others. */

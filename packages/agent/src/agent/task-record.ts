@@ -95,7 +95,7 @@ export function createTaskRecord(elapsed: () => number = () => performance.now()
   };
 }
 
-/** Of a transaction that a former run of the agent began: only what the journal knows. */
+/** Of a transaction that a former run of the agent began: only what the journal knows. Without `why` it has succeeded. */
 export function recoveredOutcome(
   steps: readonly TaskStep[],
   why: readonly string[],
@@ -104,16 +104,17 @@ export function recoveredOutcome(
   const last = steps.at(-1) ?? { kind: 'accept', label: 'accept the task', afterMs: 0, durationMs: 0 };
   const [words = '', ...output] = why;
   const record = createTaskRecord(() => 0).outcome({ ...facts, size: 0 });
+  const failure: TaskFailure = {
+    kind: last.kind,
+    label: last.label,
+    why: cut(words, OUTCOME_LIMITS.why),
+    durationMs: last.durationMs,
+    output: lines(output, OUTCOME_LIMITS.line),
+  };
   return {
     ...record,
     steps: shortened(steps),
-    failure: {
-      kind: last.kind,
-      label: last.label,
-      why: cut(words, OUTCOME_LIMITS.why),
-      durationMs: last.durationMs,
-      output: lines(output, OUTCOME_LIMITS.line),
-    },
+    ...(why.length === 0 ? {} : { failure }),
   };
 }
 

@@ -8,7 +8,7 @@ import { installedSet, manifest } from '../test-support/manifests.ts';
 import { temporaryFolder } from '../test-support/temporary-folder.ts';
 import { createJournal } from './journal.ts';
 import { type Plan, planChange, planRollback, type Step, stepLabel } from './plan.ts';
-import { recoverTransaction, runTransaction, type TransactionDeps } from './transaction.ts';
+import { recoverTransaction, resumeTransaction, runTransaction, type TransactionDeps } from './transaction.ts';
 
 const UPDATE = manifest({ components: [{ name: 'svm', version: '2.0.0' }], keep: [{ name: 'app', after: ['svm'] }] });
 const BEFORE = installedSet({ name: 'svm' }, { name: 'app', after: ['svm'] });
@@ -250,4 +250,52 @@ void test('a torn or zeroed journal: whole lines count, the rest was never acted
     const open = await journal.read();
     assert.equal(open !== undefined, cut >= (lines[0]?.length ?? 0), `cut at ${cut}`);
   }
+});
+
+function agentUpdate() {
+  const before = installedSet({ name: 'leonore-agent', still: true });
+  const wanted = manifest({ components: [{ name: 'leonore-agent', version: '2.0.0', still: true }] });
+  const planned = planChange(before, wanted, 6);
+  assert.ok(planned.outcome === 'plan');
+  const { plan } = planned;
+  const at = plan.steps.findIndex((step) => step.do === 'hand-over');
+  return { task: { actionId: '6', sequence: 6, plan }, plan, behind: [...plan.steps.slice(at + 1), ...plan.cleanUp] };
+}
+
+void test('handed over: the journal stays open; the other agent goes on behind it, as often as it must', async () => {
+  await using root = await temporaryFolder();
+  const file = join(root.path, 'journal');
+  const { task, behind } = agentUpdate();
+  const old = bench(file);
+  assert.deepEqual(await runTransaction(old.deps, task), { outcome: 'handed-over' });
+  assert.equal(old.done.at(-1), 'hand over to leonore-agent 2.0.0');
+  assert.deepEqual(old.remembered, []);
+
+  const cut = bench(file, { at: 'activate leonore-agent 2.0.0', error: new Error('disk is full') });
+  const handed = await cut.journal.read();
+  assert.ok(handed);
+  await assert.rejects(resumeTransaction(cut.deps, handed), /disk is full/);
+  assert.deepEqual(cut.givenUp, [], 'going back is for the agent before it');
+
+  const next = bench(file);
+  const open = await next.journal.read();
+  assert.ok(open);
+  assert.equal((await resumeTransaction(next.deps, open)).outcome, 'committed');
+  assert.deepEqual(next.done, labels(behind));
+  assert.deepEqual(next.remembered, ['6']);
+  assert.equal(await next.journal.read(), undefined);
+});
+
+void test('handed over to an agent that was not heard: the one before goes back, for whatever reason it is given', async () => {
+  await using root = await temporaryFolder();
+  const file = join(root.path, 'journal');
+  const { task, plan } = agentUpdate();
+  await runTransaction(bench(file).deps, task);
+  const back = bench(file);
+  const open = await back.journal.read();
+  assert.ok(open);
+  const result = await recoverTransaction(back.deps, { ...open, rollback: ['it hangs', 'its last words'] });
+  assert.deepEqual(result, { outcome: 'rolled-back', why: ['it hangs', 'its last words'], faults: [] });
+  assert.deepEqual(back.done, labels(planRollback(plan, open.reached)));
+  assert.deepEqual(back.givenUp, [['it hangs', 'its last words']]);
 });

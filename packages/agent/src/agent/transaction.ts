@@ -14,7 +14,7 @@
 import type { DdiFeedback } from '@leonore/protocol';
 import { errorText } from '../connectivity/mod.ts';
 import type { Journal, OpenTransaction } from './journal.ts';
-import { type Plan, planRollback, type Step, stepLabel, withoutPrograms } from './plan.ts';
+import { handOverAt, type Plan, planRollback, type Step, stepLabel, withoutPrograms } from './plan.ts';
 import { outputOf } from './task-record.ts';
 
 export type TransactionResult =
@@ -23,7 +23,9 @@ export type TransactionResult =
    * `why`: the failing step and what it said, line by line; empty when nothing failed but the agent had to stop, so that
    * the task may be tried again. `faults`: what went wrong on the way back.
    */
-  | { readonly outcome: 'rolled-back'; readonly why: readonly string[]; readonly faults: readonly string[] };
+  | { readonly outcome: 'rolled-back'; readonly why: readonly string[]; readonly faults: readonly string[] }
+  /** The journal stays open: another agent goes on with it, or this one goes back. */
+  | { readonly outcome: 'handed-over' };
 
 export interface TransactionDeps {
   readonly journal: Journal;
@@ -73,17 +75,40 @@ export async function runTransaction(
       await journal.write({ at: 'step', index, label, time: deps.now() });
       deps.announce(label, index, step);
       await deps.perform(step, plan);
+      if (step.do === 'hand-over') return { outcome: 'handed-over' };
     }
     signal?.throwIfAborted();
     label = 'commit';
-    report = deps.success(plan);
-    await journal.write({ at: 'committed', report, time: deps.now() });
+    report = await commit(deps, plan);
   } catch (error) {
     if (!signal?.aborted) deps.failed?.(error, label === 'commit' ? undefined : plan.steps[reached]);
     const why = signal?.aborted ? [] : [`could not ${label}: ${errorText(error)}`, ...outputOf(error)];
     return rollBack(deps, { ...task, reached }, why);
   }
   return finish(deps, { ...task, report });
+}
+
+/**
+ * By the agent that was handed over to, once the server has heard it: what is behind that step. It may be done twice.
+ * @throws what keeps it from committing: it does not go back, since that is for the agent before it.
+ */
+export async function resumeTransaction(deps: TransactionDeps, open: OpenTransaction): Promise<TransactionResult> {
+  const { plan } = open;
+  if (open.committed) return finish(deps, { ...open, report: open.committed });
+  for (const [index, step] of plan.steps.entries()) {
+    if (index <= handOverAt(plan)) continue;
+    const label = stepLabel(step);
+    await deps.journal.write({ at: 'step', index, label, time: deps.now() });
+    deps.announce(label, index, step);
+    await deps.perform(step, plan);
+  }
+  return finish(deps, { ...open, report: await commit(deps, plan) });
+}
+
+async function commit({ journal, success, now }: TransactionDeps, plan: Plan): Promise<DdiFeedback> {
+  const report = success(plan);
+  await journal.write({ at: 'committed', report, time: now() });
+  return report;
 }
 
 /** Ends what a former run left open. Rejected where not even what is remembered can be changed. */

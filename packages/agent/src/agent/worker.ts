@@ -10,61 +10,22 @@
  *                       └── cancel, gone, newer task, stop ──> idle
  *
  * While downloading nothing was touched, so it can be canceled; from `installing` on it is finished one way or the other.
+ * Here is decided which offer is taken next; what is done about it says carry-out.ts, how a change ends changes.ts.
  */
 import { rm } from 'node:fs/promises';
-import {
-  type DdiDeployment,
-  type DdiFeedback,
-  type InstalledComponent,
-  isLeonoreError,
-  type PackageManifest,
-  type TaskOutcome,
-  type TaskProgress,
-  type TaskStep,
-} from '@leonore/protocol';
-import { type AgentTask, errorText, feedback, type Logger, parseTask, type TaskRules } from '../connectivity/mod.ts';
-import type { Container } from '../container/mod.ts';
-import {
-  discardOtherDownloads,
-  type FetchedPackage,
-  type FetchPackageDeps,
-  fetchPackage,
-  Refusal,
-} from './fetch-package.ts';
-import { airText } from './air-text.ts';
+import type { DdiDeployment } from '@leonore/protocol';
+import { type AgentTask, errorText, feedback, parseTask, type TaskRules } from '../connectivity/mod.ts';
 import { createAttempts } from './attempts.ts';
-import type { InstallPathRules } from './install-paths.ts';
-import type { Journal } from './journal.ts';
-import type { Outbox } from './outbox.ts';
-import { packageFault } from './package-fault.ts';
+import { type CarryOutDeps, createCarryOut, type Work } from './carry-out.ts';
+import { type Changes, createChanges } from './changes.ts';
 import { discardDownloads } from './part-store.ts';
-import { performStep } from './perform.ts';
-import { type Plan, planChange, type Step } from './plan.ts';
 import { putInOrder } from './put-in-order.ts';
-import { type AgentState, installedComponents, type StateStore } from './state.ts';
-import { createTaskRecord, recoveredOutcome, type StepName, type TaskRecord } from './task-record.ts';
-import { backText, successReport } from './task-words.ts';
-import { tellProgress } from './tell-progress.ts';
-import type { TimeFloor } from './time-floor.ts';
-import { recoverTransaction, runTransaction, type TransactionDeps, type TransactionResult } from './transaction.ts';
+import { createTaskEnds } from './task-ends.ts';
+import { createTaskRecord } from './task-record.ts';
 
-export interface WorkerDeps extends Omit<FetchPackageDeps, 'floors' | 'beforeUnpack' | 'refusal'> {
-  readonly gatewayId: string;
+export interface WorkerDeps extends CarryOutDeps {
   /** Whose tasks are taken, and from where. */
   readonly rules: TaskRules;
-  readonly installPaths: InstallPathRules;
-  readonly time: TimeFloor;
-  /** Until a download that goes on is told of for the first time, ms; then ever more rarely. */
-  readonly progressMs?: number | undefined;
-  readonly state: StateStore;
-  readonly container: Container;
-  readonly journal: Journal;
-  readonly outbox: Pick<Outbox, 'add' | 'holdsEndOf'>;
-  readonly logger: Logger;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
-  /** What is installed has changed. */
-  readonly onInstalled: () => void;
 }
 
 export type CancelAnswer = { readonly outcome: 'canceled' } | { readonly outcome: 'too-late'; readonly why: string };
@@ -72,6 +33,8 @@ export type CancelAnswer = { readonly outcome: 'canceled' } | { readonly outcome
 export interface Worker {
   /** Ends what a former run has left open, and puts in order what is on the disk. Before anything is offered; never rejects. */
   recover(): Promise<void>;
+  /** In place of `recover`, for the agent that is on trial: see changes.ts. */
+  handedOver: Changes['handedOver'];
   offer(deployment: DdiDeployment): Promise<void>;
   cancel(actionId: string): Promise<CancelAnswer>;
   /** Tells the server of what it works on; the task stays as it is. */
@@ -82,18 +45,10 @@ export interface Worker {
   stop(): Promise<void>;
 }
 
-type TaskName = Pick<AgentTask, 'actionId' | 'sequence'>;
-interface Current {
-  readonly task: AgentTask;
+interface Current extends Work {
   readonly since: number;
-  phase: 'downloading' | 'installing';
-  readonly record: TaskRecord;
-  readonly aborting: AbortController;
   done: Promise<void>;
 }
-
-/** After this many in unpacking it is tried without deltas, which need memory. */
-const ATTEMPTS_WITH_DELTAS = 2;
 
 /** Why a download was stopped without a report. */
 class Stopped extends Error {}
@@ -101,223 +56,18 @@ class Stopped extends Error {}
 export function createWorker(deps: WorkerDeps): Worker {
   const { container, folder, journal, logger, outbox, state } = deps;
   const attempts = createAttempts(state);
+  const ends = createTaskEnds(deps);
+  const onHandOver = (): void => {
+    stopping = true;
+    deps.onHandOver();
+  };
+  const changes = createChanges({ ...deps, onHandOver }, ends, attempts);
+  const carryOut = createCarryOut(deps, { ends, changes, attempts });
   let current: Current | undefined;
   let next: DdiDeployment | undefined;
   let stopping = false;
   let canceled: string | undefined;
 
-  const installed = (): InstalledComponent[] => installedComponents(state.value.installed, container);
-  const tell = (actionId: string, ...[execution, details, progress]: Said): Promise<void> =>
-    outbox.add(actionId, feedback(execution, 'none', { details, progress, timestamp: deps.now() }));
-
-  /** The end of a task, on disk before it is told. */
-  const end = async (
-    task: TaskName,
-    execution: 'closed' | 'rejected',
-    details: readonly string[],
-    outcome: TaskOutcome,
-  ): Promise<void> => {
-    const facts = { details, outcome, installed: installed(), timestamp: deps.now() };
-    const report = feedback(execution, 'failure', facts);
-    logger.warn(execution === 'closed' ? 'task failed' : 'task refused', { action: task.actionId, details });
-    // Before the task counts as ended: nothing would make a later run of the agent do it.
-    await tidy(execution === 'closed' ? task : undefined);
-    await keep({ last: { actionId: task.actionId, sequence: task.sequence, report } });
-    await outbox.add(task.actionId, report);
-  };
-  /** What cannot be written is known until the agent ends, and told: no fault of the disk keeps the server waiting. */
-  const keep = async (change: Partial<AgentState>): Promise<void> => {
-    try {
-      // The disk may be full of what nobody needs any more.
-      await state.save(change).catch(async () => {
-        await tidy();
-        await state.save(change);
-      });
-    } catch (error) {
-      logger.error('state.json cannot be written', { error: errorText(error) });
-    }
-  };
-  /** Of a task that came to nothing what was downloaded stays, for the next try: until another one has ended. */
-  const tidy = async (task?: TaskName | AgentTask): Promise<void> => {
-    try {
-      await discardDownloads(folder.staging);
-      if (task && 'headerSha256' in task) await discardOtherDownloads(folder, task);
-      else await discardDownloads(folder.downloads);
-    } catch (error) {
-      logger.warn('downloads cannot be deleted', { error: errorText(error) });
-    }
-  };
-
-  const transactionDeps = (
-    task: TaskName | AgentTask,
-    options: {
-      staged?: string;
-      signal?: AbortSignal;
-      fetched?: FetchedPackage;
-      record?: TaskRecord;
-      steps?: number;
-    } = {},
-    former: readonly TaskStep[] = [],
-  ): TransactionDeps => ({
-    journal,
-    perform: (step, plan) => performStep(deps, step, plan, options),
-    announce: (label, index, step) => {
-      logger.info(label, { action: task.actionId });
-      options.record?.step(stepName(step, label));
-      void tell(task.actionId, 'proceeding', [label], { count: index + 1, of: options.steps ?? index + 1 });
-    },
-    failed: (error, step) => options.record?.fail(error, step ? undefined : { kind: 'commit', label: 'commit' }),
-    async remember({ actionId, sequence, plan, report }) {
-      const floors = Object.fromEntries(Object.values(plan.after).map(({ name, version }) => [name, version]));
-      const others = Object.entries(state.value.floors ?? {}).filter(([name]) => !plan.before[name]);
-      const last = { actionId, sequence, report };
-      try {
-        await state.save({ installed: { ...plan.after }, last, floors: { ...Object.fromEntries(others), ...floors } });
-      } finally {
-        if (!outbox.holdsEndOf(actionId)) await outbox.add(actionId, report);
-        await tidy();
-      }
-    },
-    async giveUp({ actionId, plan, why, faults }) {
-      for (const fault of faults) logger.error('going back was not clean', { fault });
-      // A state that was read anew from the disk may have found the other version.
-      if (Object.values(plan.before).some((entry) => state.value.installed[entry.name]?.folder !== entry.folder)) {
-        await keep({ installed: { ...state.value.installed, ...plan.before } });
-      }
-      const { last } = state.value;
-      if (why.length === 0 || (last?.actionId === actionId && last.report)) return;
-      const facts = { ...attempts.facts(task), running: installed(), back: faults };
-      const outcome = options.record?.outcome({ ...facts, size: sizeOf(task) }) ?? recoveredOutcome(former, why, facts);
-      await end(task, 'closed', [...why, ...faults, backText(plan)], outcome);
-    },
-    success: (plan) => {
-      const running = installedComponents(plan.after, container);
-      const outcome = options.record?.outcome({ ...attempts.facts(task), running, size: sizeOf(task) });
-      return successReport(plan, running, deps.now(), outcome, options.fetched);
-    },
-    now: deps.now,
-  });
-
-  const concludes = async (task: TaskName, result: TransactionResult): Promise<void> => {
-    deps.onInstalled();
-    if (result.outcome === 'rolled-back') return;
-    logger.info('task done', { action: task.actionId, warnings: result.warnings });
-  };
-
-  const refusal = async (manifest: PackageManifest, plan: Plan): Promise<string | undefined> => {
-    for (const { name, run } of manifest.components) {
-      const refused = await container.refusal(run);
-      if (refused !== undefined) return `${name} cannot run here: ${refused}`;
-    }
-    return packageFault(manifest, plan, deps.installPaths);
-  };
-  const fetch = (task: AgentTask, record: TaskRecord, signal: AbortSignal): Promise<FetchedPackage> => {
-    const withDeltas = attempts.of(task, 'unpacking') < ATTEMPTS_WITH_DELTAS;
-    let counted: Promise<void> | undefined;
-    return fetchPackage(
-      {
-        ...deps,
-        floors: () => state.value.floors ?? {},
-        refusal,
-        beforeUnpack() {
-          record.step(UNPACK);
-          return (counted ??= attempts.count(task, 'unpacking'));
-        },
-      },
-      withDeltas ? task : { ...task, deltas: [] },
-      signal,
-      record.air,
-    );
-  };
-
-  /** Ends what a former run, or a disk that took no writes, has left open. */
-  const endOpen = async (): Promise<void> => {
-    const open = await journal.read();
-    if (!open) return;
-    for (const step of open.plan.steps) {
-      if (step.do === 'install') await container.sweep(folder.data(step.entry.name));
-    }
-    const { last } = state.value;
-    // What was remembered was committed, whatever is left of the journal.
-    const remembered = last?.actionId === open.actionId && isSuccess(last.report) ? last.report : undefined;
-    const committed = open.rollback ? undefined : (open.committed ?? remembered);
-    logger.warn(committed ? 'finishing what was committed' : 'going back: the agent was stopped in the middle', {
-      action: open.actionId,
-      step: open.step,
-    });
-    if (!committed && !open.rollback && open.step !== undefined) await keep(attempts.cutOffIn(open, open.step));
-    const transaction = transactionDeps(open, {}, open.steps);
-    await concludes(open, await recoverTransaction(transaction, { ...open, committed }));
-  };
-
-  const install = async (current: Current, fetched: FetchedPackage): Promise<void> => {
-    const { task, record } = current;
-    const { signal } = current.aborting;
-    const late = deps.time.expired(task.expires, 'last');
-    if (late !== undefined) throw new Refusal(late);
-    if (await journal.read()) {
-      throw new Error('the transaction before this one cannot be ended; see the log of the agent');
-    }
-    const guard = { floors: state.value.floors ?? {}, meant: task.downgrade ?? [] };
-    const planned = planChange(state.value.installed, fetched.manifest, task.sequence, guard);
-    if (planned.outcome === 'refused') throw new Refusal(planned.why);
-    const { plan } = planned;
-    const refused = await refusal(fetched.manifest, plan);
-    if (refused !== undefined) throw new Refusal(refused);
-    await attempts.count(task, 'installing');
-    const transaction = transactionDeps(task, {
-      staged: fetched.staged,
-      signal,
-      fetched,
-      record,
-      steps: plan.steps.length,
-    });
-    await concludes(task, await runTransaction(transaction, { ...task, plan }, signal));
-  };
-
-  const work = async (current: Current): Promise<void> => {
-    const { task, record } = current;
-    const { signal } = current.aborting;
-    try {
-      record.step({ kind: 'accept', label: 'accept the task' });
-      const late = deps.time.expired(task.expires);
-      if (late !== undefined) throw new Refusal(late);
-      logger.info('task begins', { action: task.actionId, package: task.packageId, bytes: task.size });
-      await tell(task.actionId, 'download');
-      // Before anything of this task is on the disk: what is done here deletes what lies in downloads and staging.
-      await endOpen();
-      await putInOrder(deps, state.value.installed, !state.rebuilt);
-      record.step({ kind: 'download', label: 'download the package' });
-      const over = new AbortController();
-      void tellProgress(
-        {
-          air: record.air,
-          size: task.size,
-          tell: (words, progress) => tell(task.actionId, 'download', [words], progress),
-          firstMs: deps.progressMs,
-        },
-        AbortSignal.any([signal, over.signal]),
-      );
-      const fetched = await fetch(task, record, signal).finally(() => over.abort());
-      signal.throwIfAborted();
-      current.phase = 'installing';
-      record.step({ kind: 'plan', label: 'plan the change' });
-      logger.info('package is here', { action: task.actionId, bytes: fetched.bytes, of: task.size });
-      await tell(task.actionId, 'downloaded', [airText(fetched.bytes, task.size)]);
-      await install(current, fetched);
-    } catch (error) {
-      if (signal.aborted) {
-        logger.info('task stopped', { action: task.actionId, why: errorText(signal.reason) });
-        // It was asked to; that is no attempt that came to no end.
-        if (state.value.attempts?.sequence === task.sequence) await keep({ attempts: undefined });
-        return;
-      }
-      record.fail(error, nameInTheLightOf(error));
-      const outcome = record.outcome({ ...attempts.facts(task), running: installed(), size: task.size });
-      if (error instanceof Refusal) await end(task, 'rejected', [error.message], outcome);
-      else await end(task, 'closed', [errorText(error)], outcome);
-    }
-  };
   const begin = (task: AgentTask): void => {
     const started: Current = {
       task,
@@ -328,10 +78,10 @@ export function createWorker(deps: WorkerDeps): Worker {
       done: Promise.resolve(),
     };
     current = started;
-    started.done = carryOut(started);
+    started.done = workOn(started);
   };
-  const carryOut = async (started: Current): Promise<void> => {
-    await work(started).catch((error: unknown) =>
+  const workOn = async (started: Current): Promise<void> => {
+    await carryOut(started).catch((error: unknown) =>
       logger.error('a task came to no end', { action: started.task.actionId, error: errorText(error) }),
     );
     current = undefined;
@@ -345,10 +95,9 @@ export function createWorker(deps: WorkerDeps): Worker {
     logger.warn('task refused', { action: actionId, why });
     await outbox.add(
       actionId,
-      feedback('rejected', 'failure', { details: [why], installed: installed(), timestamp: deps.now() }),
+      feedback('rejected', 'failure', { details: [why], installed: ends.installed(), timestamp: deps.now() }),
     );
   };
-
   const offer = async (deployment: DdiDeployment): Promise<void> => {
     const { id } = deployment;
     const { last } = state.value;
@@ -379,16 +128,18 @@ export function createWorker(deps: WorkerDeps): Worker {
     async recover() {
       try {
         for (const name of Object.keys(state.value.installed)) await container.sweep(folder.data(name));
-        await endOpen();
+        await changes.endOpen();
       } catch (error) {
         logger.error('what a former run has left open cannot be ended', { error: errorText(error) });
       }
       if (!(await journal.read())) {
         await discardDownloads(folder.staging).catch(() => undefined);
         await rm(folder.journal, { force: true }).catch(() => undefined);
+        await deps.trial.clear().catch(() => undefined);
         await putInOrder(deps, state.value.installed, !state.rebuilt);
       }
     },
+    handedOver: changes.handedOver,
     offer,
     async cancel(actionId) {
       const { last } = state.value;
@@ -398,8 +149,8 @@ export function createWorker(deps: WorkerDeps): Worker {
         canceled = actionId;
         aborting.abort(new Stopped('canceled by the operator'));
         await done;
-        await tidy(task);
-        await keep({ last: { actionId, sequence: task.sequence, report: null } });
+        await ends.tidy(task);
+        await ends.keep({ last: { actionId, sequence: task.sequence, report: null } });
         return { outcome: 'canceled' };
       }
       if (last?.actionId === actionId && last.report) {
@@ -413,7 +164,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     note(text) {
       if (!current) return;
       logger.info(text, { action: current.task.actionId });
-      void tell(current.task.actionId, 'scheduled', [text]);
+      void ends.tell(current.task.actionId, 'scheduled', [text]);
     },
     forget(which) {
       // Each question for work that finds none comes by here.
@@ -431,30 +182,4 @@ export function createWorker(deps: WorkerDeps): Worker {
       await going?.done;
     },
   };
-}
-
-function isSuccess(report: DdiFeedback | null): report is DdiFeedback {
-  return report?.status.result.finished === 'success';
-}
-
-type Said = [execution: DdiFeedback['status']['execution'], details?: readonly string[], progress?: TaskProgress];
-
-const UNPACK: StepName = { kind: 'unpack', label: 'unpack the package' };
-
-function stepName(step: Step, label: string): StepName {
-  const entry = 'entry' in step ? step.entry : undefined;
-  const component = entry ? { component: { name: entry.name, version: entry.version } } : {};
-  return { kind: step.do, label, ...component };
-}
-
-/** Only when something failed it turns out what was going on. */
-function nameInTheLightOf(error: unknown): StepName | undefined {
-  if (error instanceof Refusal) return { kind: 'accept', label: 'accept the task' };
-  const isUnsound = isLeonoreError(error) && error.code.startsWith('archive.');
-  return isUnsound ? { kind: 'verify', label: 'verify the package' } : undefined;
-}
-
-/** Of the whole package, bytes; unknown of a task that only the journal knows. */
-function sizeOf(task: TaskName | AgentTask): number {
-  return 'size' in task ? task.size : 0;
 }

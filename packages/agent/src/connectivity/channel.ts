@@ -14,6 +14,7 @@ import type { Clock } from './wait.ts';
 export interface ServerAddresses {
   readonly ddiUrl: string;
   readonly mqttUrl?: string | undefined;
+  readonly coapUrl?: string | undefined;
 }
 
 /** Who speaks, and to whom. */

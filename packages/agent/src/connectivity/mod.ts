@@ -20,6 +20,6 @@ export { type DownloadLimits, limitDownloads } from './limited-downloads.ts';
 export * from './logger.ts';
 export * from './mqtt/mqtt-connectivity.ts';
 export * from './parse-task.ts';
-export { PROTOCOLS } from './protocols.ts';
+export { PROTOCOLS, protocolsNamed } from './protocols.ts';
 export { readTls, type TlsFiles, type TlsMaterial } from './tls.ts';
 export * from './wait.ts';

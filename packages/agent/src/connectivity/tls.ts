@@ -1,7 +1,8 @@
 /** Whom the gateway trusts beside the authorities that Node knows, who it says it is, and what is wrong when that fails. */
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import type nodeTls from 'node:tls';
+import type { SecureContext } from 'node:tls';
 import { LeonoreError } from '@leonore/protocol';
 
 /** As node:tls takes it: one for all connections, as it is dear to make. Empty: what Node has, NODE_EXTRA_CA_CERTS included. */
@@ -28,10 +29,12 @@ export async function readTls(files: TlsFiles): Promise<TlsMaterial> {
   const [ca, cert, key] = await Promise.all([readPem(files.ca), readPem(files.cert), readPem(files.key)]);
   const own = ca === undefined ? [] : certificates(ca, files.ca ?? '');
   if (ca === undefined && cert === undefined) return {};
+  // TLS takes memory that a gateway without it can keep.
+  const { default: tls } = await import('node:tls');
   // Given any authority, Node would trust no other.
-  const trusted = ca === undefined ? {} : { ca: [...getCACertificates('default'), ...own] };
+  const trusted = ca === undefined ? {} : { ca: [...knownAuthorities(tls), ...own] };
   try {
-    return { secureContext: createSecureContext({ ...trusted, ...(cert === undefined ? {} : { cert, key }) }) };
+    return { secureContext: tls.createSecureContext({ ...trusted, ...(cert === undefined ? {} : { cert, key }) }) };
   } catch (error) {
     throw new LeonoreError(
       'config.invalid',
@@ -41,6 +44,12 @@ export async function readTls(files: TlsFiles): Promise<TlsMaterial> {
       },
     );
   }
+}
+
+/** Node before 22.15 cannot tell those of NODE_EXTRA_CA_CERTS. */
+function knownAuthorities(tls: typeof nodeTls): readonly string[] {
+  const { getCACertificates, rootCertificates }: Partial<typeof tls> = tls;
+  return getCACertificates?.('default') ?? rootCertificates ?? [];
 }
 
 async function readPem(file: string | undefined): Promise<string | undefined> {

@@ -3,7 +3,6 @@
  * and control/health ends with 0. All that are there must agree. Leaves to others: when it is asked, and what follows.
  */
 import { request } from 'node:http';
-import { request as secureRequest } from 'node:https';
 import { connect } from 'node:net';
 import type { Run } from '@leonore/protocol';
 import type { Application } from './application.ts';
@@ -69,14 +68,16 @@ function tcpFault(
   });
 }
 
-function httpFault(http: NonNullable<Health['http']>, options: ScriptOptions): Promise<string | undefined> {
+async function httpFault(http: NonNullable<Health['http']>, options: ScriptOptions): Promise<string | undefined> {
   const { host, port, path, status, https } = http;
   const { timeoutMs, signal } = options;
   const where = `${https ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}${path}`;
+  // TLS takes memory that a gateway without it can keep.
+  const secure = https ? await import('node:https') : undefined;
   return new Promise((resolve) => {
     const common = { host, port, path, agent: false, headers: { 'user-agent': 'leonore-agent', connection: 'close' } };
     // Whether something answers is the question, not who it is.
-    const asked = https ? secureRequest({ ...common, rejectUnauthorized: false }) : request(common);
+    const asked = secure ? secure.request({ ...common, rejectUnauthorized: false }) : request(common);
     const limit = limited(timeoutMs, signal, () => asked.destroy());
     const say = (fault?: string): void => {
       limit.stop();

@@ -9,5 +9,6 @@ export {
 } from './container.ts';
 export { executorCapabilities } from './executors/all.ts';
 export { APPLICATION_USERS, type ApplicationUsers } from './identities.ts';
+export { lastLines } from './log-file.ts';
 export { bootId, findMarked, type MarkedProcess, readProcess, terminate } from './process-table.ts';
 export type { ApplicationState, ApplicationStatus } from './supervised.ts';

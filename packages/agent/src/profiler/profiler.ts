@@ -4,7 +4,7 @@
  * time. `overrides` (RFC 7396) come last, so that one machine can play several. Leaves to others: when it is sent.
  */
 import { hostname } from 'node:os';
-import { createZstdDecompress } from 'node:zlib';
+import zlib from 'node:zlib';
 import {
   capabilityVersionSchema,
   EMPTY_PROFILE,
@@ -120,8 +120,10 @@ export function createProfiler(options: ProfilerOptions): Profiler {
         ...figures,
         network,
         capabilities: able,
-        encodings: ['zstd', 'gzip'],
-        ...(typeof createZstdDecompress === 'function' ? { deltas: ['zstd' as const] } : {}),
+        // Node before 22.15 has no zstd.
+        ...('createZstdDecompress' in zlib
+          ? { encodings: ['zstd', 'gzip'], deltas: ['zstd'] }
+          : { encodings: ['gzip'] }),
         strategies: [...options.strategies],
         installed: [...options.installed()],
         labels: options.labels,

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { AgentOptions, AgentTuning } from '../agent/mod.ts';
+import type { AgentEnd, AgentOptions, AgentTuning } from '../agent/mod.ts';
 import { runAgent } from '../agent/mod.ts';
 import { silentLogger } from '../connectivity/mod.ts';
 import { terminate } from '../container/mod.ts';
@@ -32,7 +32,7 @@ export function agentOptions(server: FakeServer, root: string, change: Partial<A
 
 export interface RunningAgent extends AsyncDisposable {
   /** Fulfilled or rejected with the agent. */
-  readonly ended: Promise<void>;
+  readonly ended: Promise<AgentEnd>;
   stop(): Promise<void>;
 }
 

@@ -5,7 +5,7 @@
  * Leaves to others: addresses, credentials, what an answer means, retries over time.
  */
 import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type * as nodeHttps from 'node:https';
 import { LeonoreError } from '@leonore/protocol';
 import { type TlsMaterial, trustFault } from '../tls.ts';
 import type { ProxySettings } from './proxy.ts';
@@ -38,6 +38,9 @@ export interface HttpClientOptions {
   readonly tls?: TlsMaterial | undefined;
 }
 
+type Https = typeof nodeHttps;
+type HttpsAgent = nodeHttps.Agent;
+
 export const DEFAULT_IDLE_TIMEOUT_MS = 30_000;
 /** A head that comes byte by byte is given up after this, ms. */
 const MAX_HEAD_MS = 300_000;
@@ -46,12 +49,11 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
   const own: (HttpAgent | HttpsAgent)[] = [];
   const kept = { keepAlive: true, maxSockets: 4, ...(options.proxy ? { proxyEnv: { ...options.proxy } } : {}) };
   const made: { http?: HttpAgent; https?: HttpsAgent } = {};
-  const agentFor = (url: URL): HttpAgent | HttpsAgent => {
+  const agentFor = (https: Https | undefined): HttpAgent | HttpsAgent => {
     if (options.agent) return options.agent;
-    const agent =
-      url.protocol === 'http:'
-        ? (made.http ??= new HttpAgent(kept))
-        : (made.https ??= new HttpsAgent({ ...kept, ...options.tls }));
+    const agent = https
+      ? (made.https ??= new https.Agent({ ...kept, ...options.tls }))
+      : (made.http ??= new HttpAgent(kept));
     if (!own.includes(agent)) own.push(agent);
     return agent;
   };
@@ -61,13 +63,15 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
       for (const sockets of Object.values(freeSockets)) for (const socket of sockets ?? []) socket.destroy();
   };
 
-  const once = (request: HttpRequest): Promise<HttpAnswer> =>
-    new Promise((resolve, reject) => {
+  const once = async (request: HttpRequest): Promise<HttpAnswer> => {
+    // TLS takes memory that a gateway without it can keep.
+    const https = request.url.protocol === 'https:' ? await import('node:https') : undefined;
+    return new Promise((resolve, reject) => {
       request.signal?.throwIfAborted();
-      const send = request.url.protocol === 'https:' ? httpsRequest : httpRequest;
+      const send = https?.request ?? httpRequest;
       const outgoing = send(request.url, {
         method: request.method,
-        agent: agentFor(request.url),
+        agent: agentFor(https),
         headers: {
           'user-agent': options.userAgent ?? 'leonore-agent',
           ...request.headers,
@@ -92,6 +96,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
       });
       outgoing.end(request.body);
     });
+  };
 
   return {
     async send(request) {

@@ -77,6 +77,7 @@ void test('polls with its ETag: 304 gives what was said before', async () => {
     cancelUrl: undefined,
     profileWanted: false,
     mqttUrl: undefined,
+    coapUrl: undefined,
   });
   server.offered = deployment('3');
   const second = await http.poll();

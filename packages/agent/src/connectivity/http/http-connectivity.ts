@@ -45,6 +45,7 @@ export interface PollAnswer {
   readonly profileWanted: boolean;
   /** Where the server offers push; undefined: it did not speak of that. */
   readonly mqttUrl: string | undefined;
+  readonly coapUrl: string | undefined;
 }
 
 export interface HttpConnectivity {
@@ -143,6 +144,7 @@ export function createHttpConnectivity(options: HttpConnectivityOptions): HttpCo
         cancelUrl: document._links?.cancelAction?.href,
         profileWanted: document._links?.configData !== undefined,
         mqttUrl: document.config.push?.mqttUrl,
+        coapUrl: document.config.push?.coapUrl,
       };
       const etag = answer.headers.etag;
       last = etag === undefined ? undefined : { etag, answer: result };

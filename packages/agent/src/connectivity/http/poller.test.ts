@@ -16,6 +16,7 @@ const IDLE: PollAnswer = {
   cancelUrl: undefined,
   profileWanted: false,
   mqttUrl: undefined,
+  coapUrl: undefined,
 };
 const TASK: DdiDeployment = { id: '5', deployment: { download: 'forced', update: 'forced', chunks: [] } };
 

@@ -30,7 +30,13 @@ export function createPoller(options: PollerOptions): Poller {
   let known: { url: string; deployment: DdiDeployment } | undefined;
 
   const handle = async (answer: PollAnswer, askedAt: number, signal: AbortSignal): Promise<void> => {
-    if (answer.mqttUrl !== undefined) listener.onAddresses({ mqttUrl: answer.mqttUrl });
+    const { mqttUrl, coapUrl } = answer;
+    if (mqttUrl !== undefined || coapUrl !== undefined) {
+      listener.onAddresses({
+        ...(mqttUrl === undefined ? {} : { mqttUrl }),
+        ...(coapUrl === undefined ? {} : { coapUrl }),
+      });
+    }
     if (answer.profileWanted) listener.onProfileWanted();
     if (answer.cancelUrl !== undefined) {
       const cancel = await http.cancel(answer.cancelUrl, signal);

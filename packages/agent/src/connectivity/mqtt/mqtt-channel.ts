@@ -2,13 +2,16 @@
 import { errorText } from '../logger.ts';
 import type { Channel, ChannelContext, Protocol } from '../channel.ts';
 import { aborted, MAX_BACKOFF_MS } from '../wait.ts';
-import { createMqttConnectivity, type MqttConnectivity } from './mqtt-connectivity.ts';
+import type { createMqttConnectivity, MqttConnectivity } from './mqtt-connectivity.ts';
 
 export const mqttProtocol: Protocol = {
   name: 'mqtt',
   strategy: 'push',
   offer({ mqttUrl }, { server }) {
     if (mqttUrl === undefined) return { not: 'the server offers no push' };
+    if (!/^mqtts?:\/\//i.test(mqttUrl) || !URL.canParse(mqttUrl)) {
+      return { not: `"${mqttUrl}", where the server offers push, is no mqtt:// or mqtts:// address` };
+    }
     // The gateway's secret is the password.
     if (/^https:/i.test(server) && !/^mqtts:/i.test(mqttUrl)) {
       return {
@@ -27,8 +30,8 @@ function createMqttChannel(context: ChannelContext): Channel {
   const quietly = (work: Promise<void>): void =>
     void work.catch((error: unknown) => logger.warn('a push could not be handled', { error: errorText(error) }));
 
-  const connect = (): MqttConnectivity =>
-    createMqttConnectivity({
+  const connect = (create: typeof createMqttConnectivity): MqttConnectivity =>
+    create({
       url: context.address,
       tenant: gateway.tenant,
       id: gateway.id,
@@ -57,7 +60,9 @@ function createMqttChannel(context: ChannelContext): Channel {
       return stood && mqtt?.connected === true;
     },
     async run(signal) {
-      if (!signal.aborted) mqtt ??= connect();
+      // The client takes memory that a gateway that only pulls can keep.
+      const { createMqttConnectivity } = await import('./mqtt-connectivity.ts');
+      if (!signal.aborted) mqtt ??= connect(createMqttConnectivity);
       await aborted(signal);
     },
     async report(actionId, report) {

@@ -66,7 +66,12 @@ export function createMqttConnectivity(options: MqttConnectivityOptions): MqttCo
   let failures = 0;
   const nextDelay = (): number => Math.max(1, Math.round(random() * Math.min(maxMs, initialMs * 2 ** failures)));
 
-  const client = connect(options.url, {
+  // In parts, since mqtt.js takes a whole address apart with url.parse, of which Node warns.
+  const { protocol, hostname, port } = new URL(options.url);
+  const client = connect({
+    protocol: protocol === 'mqtts:' ? 'mqtts' : 'mqtt',
+    host: hostname.replace(/^\[(.*)\]$/, '$1'),
+    ...(port === '' ? {} : { port: Number(port) }),
     protocolVersion: 4,
     clientId: options.id,
     username: `${tenant}/${options.id}`,

@@ -1,6 +1,6 @@
 /** What systemd is told and how its answers are read; real services where systemd runs, else skipped by name. */
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { runSchema } from '@leonore/protocol';
@@ -32,7 +32,8 @@ void test('the arguments: who it is, its limits, its end, and no secret among th
     '/run/app.env',
   );
   assert.deepEqual(said.slice(0, 2), ['--quiet', '--unit=leonore-1-app.service']);
-  assert.deepEqual(said.slice(-2), ['--', '/var/lib/100%/control/start']);
+  const asUser = 'setpriv --reuid=1900000001 --regid=1900000001 --clear-groups --inh-caps=-all --bounding-set=-all';
+  assert.deepEqual(said.slice(said.indexOf('--')), ['--', ...asUser.split(' '), '/var/lib/100%/control/start']);
   for (const property of [
     'Type=exec',
     'RemainAfterExit=yes',
@@ -43,8 +44,6 @@ void test('the arguments: who it is, its limits, its end, and no secret among th
     'StandardError=append:/logs/app.log',
     'KillMode=control-group',
     'TimeoutStopSec=7',
-    'User=1900000001',
-    'Group=1900000001',
     'NoNewPrivileges=yes',
     'CPUQuota=150%',
     'MemoryMax=67108864',
@@ -55,7 +54,7 @@ void test('the arguments: who it is, its limits, its end, and no secret among th
   assert.doesNotMatch(said.join(' '), /secret/);
   const plain = { ...application, run: runSchema.parse({}) };
   const least = systemdRunArguments({ application: plain, user: undefined }, 'u.service', '/e').join(' ');
-  assert.doesNotMatch(least, /User=|Group=|NoNewPrivileges|CPUQuota|MemoryMax|TasksMax/);
+  assert.doesNotMatch(least, /setpriv|NoNewPrivileges|CPUQuota|MemoryMax|TasksMax/);
 });
 
 void test('an environment as systemd reads it: quotes, dollars and new lines stay what they are', () => {
@@ -130,27 +129,36 @@ void test('where systemd does not run, an application that asks for it is refuse
   await assert.rejects(box.start(app), /app cannot run here: executor: systemd takes/);
 });
 
-void test('a real service: environment, log, exit code, adoption, stop', { skip: noSystemd }, async () => {
-  await using root = await temporaryFolder();
-  const app = await makeApplication(root.path, {
-    scripts: {
-      start: 'echo "$LEONORE_NAME"; (setsid env -i sleep 306 &); until test -e go; do sleep 0.1; done; exit 3',
-    },
-    run: { executor: 'systemd', limits: { memory: '64MiB' } },
+for (const applicationUsers of ['agent', 'own'] as const) {
+  void test(`a real service as ${applicationUsers}: environment, log, exit code, adoption, stop`, {
+    skip: noSystemd,
+  }, async () => {
+    await using root = await temporaryFolder();
+    await chmod(root.path, 0o755);
+    const app = await makeApplication(root.path, {
+      scripts: {
+        start:
+          'echo "$LEONORE_NAME $(id -u) $(id -G)"; (setsid env -i sleep 306 &); until test -e go; do sleep 0.1; done; exit 3',
+      },
+      run: { executor: 'systemd', limits: { memory: '64MiB' } },
+    });
+    await using _end = endingAll(app);
+    let user: number;
+    {
+      await using first = testContainer(root.path, { applicationUsers });
+      await first.start(app);
+      user = first.status('app')?.user ?? 0;
+      assert.equal(user === 0, applicationUsers === 'agent');
+      await until('its word', async () => (await textOf(app.logFile)) === `app ${user} ${user}\n`);
+      assert.equal(first.status('app')?.limits?.by, 'systemd');
+    }
+    const [before] = await started(app);
+    await using second = testContainer(root.path, { applicationUsers });
+    await second.start(app);
+    assert.equal((await started(app))[0]?.pid, before?.pid);
+    await writeFile(join(app.binaryDir, 'go'), '');
+    await until('its end', () => second.status('app')?.lastExit?.code === 3);
+    await second.stop('app', app.dataDir);
+    assert.deepEqual(await started(app), []);
   });
-  await using _end = endingAll(app);
-  {
-    await using first = testContainer(root.path, { applicationUsers: 'agent' });
-    await first.start(app);
-    await until('its word', async () => (await textOf(app.logFile)) === 'app\n');
-    assert.equal(first.status('app')?.limits?.by, 'systemd');
-  }
-  const [before] = await started(app);
-  await using second = testContainer(root.path, { applicationUsers: 'agent' });
-  await second.start(app);
-  assert.equal((await started(app))[0]?.pid, before?.pid);
-  await writeFile(join(app.binaryDir, 'go'), '');
-  await until('its end', () => second.status('app')?.lastExit?.code === 3);
-  await second.stop('app', app.dataDir);
-  assert.deepEqual(await started(app), []);
-});
+}

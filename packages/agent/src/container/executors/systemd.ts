@@ -69,10 +69,9 @@ export function createSystemdExecutor({ dir, group, command = commandOutput }: S
       const info = pid === 0 ? undefined : await readProcess(pid);
       if (info) return running(workload, { pid, startTime: info.startTime, user: workload.user });
       if (begun.code !== 0) {
-        throw new LeonoreError(
-          'agent.script-failed',
-          `systemd cannot run control/start: ${begun.output.trim().slice(-500)}`,
-        );
+        const { code, signal } = endingOf(said.output);
+        const why = begun.output.trim().slice(-500) || `its process ended with ${signal ?? `exit code ${code}`}`;
+        throw new LeonoreError('agent.script-failed', `systemd cannot run control/start: ${why}`);
       }
       // It has ended already.
       const ended = Promise.resolve(endingOf(said.output));
@@ -108,6 +107,9 @@ async function findSystemd(command: typeof commandOutput): Promise<Availability>
   if (said.code !== 0 || version === undefined) {
     return { available: false, why: 'executor: systemd takes systemd-run on the gateway' };
   }
+  if ((await command('setpriv', ['--version'])).code !== 0) {
+    return { available: false, why: 'executor: systemd takes setpriv (util-linux) on the gateway' };
+  }
   if (Number(version) < OLDEST) {
     return { available: false, why: `executor: systemd takes systemd ${OLDEST} or later, here is ${version}` };
   }
@@ -131,7 +133,7 @@ export function systemdRunArguments({ application, user }: Workload, unit: strin
     StandardError: `append:${escaped(logFile)}`,
     KillMode: 'control-group',
     TimeoutStopSec: String(run.stopTimeoutSeconds),
-    ...(user === undefined ? {} : { User: String(user), Group: String(user), NoNewPrivileges: 'yes' }),
+    ...(user === undefined ? {} : { NoNewPrivileges: 'yes' }),
     // In percent of one processor.
     ...(cpu === undefined ? {} : { CPUQuota: `${Math.max(1, Math.round(cpu * 100))}%` }),
     ...(memory === undefined ? {} : { MemoryMax: String(memory), OOMPolicy: 'kill' }),
@@ -142,8 +144,14 @@ export function systemdRunArguments({ application, user }: Workload, unit: strin
     `--unit=${unit}`,
     ...Object.entries(properties).map(([key, value]) => `--property=${key}=${value}`),
     '--',
+    ...(user === undefined ? [] : asUser(user)),
     join(controlDir, 'start'),
   ];
+}
+
+/** `User=` takes only those that have a name: systemd fails with 217/USER for others. */
+function asUser(id: number): string[] {
+  return ['setpriv', `--reuid=${id}`, `--regid=${id}`, '--clear-groups', '--inh-caps=-all', '--bounding-set=-all'];
 }
 
 /** `%` begins a specifier. */
