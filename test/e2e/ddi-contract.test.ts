@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { request } from 'node:http';
 import { after, before, describe, it } from 'node:test';
+import { collect } from '@leonore/client';
 import { startSite, waitFor, type Site } from '@leonore/testkit';
 import { ARTIFACTS } from './ddi-contract/artifacts.ts';
 import { CANCEL } from './ddi-contract/cancel.ts';
@@ -21,9 +22,13 @@ const digest = (name: string) => createHash(name).update(CONTENT).digest('hex');
 
 let site: Site;
 before(async () => {
-  site = await startSite({ nodeArgs: ['--gateway-token', GATEWAY_TOKEN] });
-  const manifest = { name: 'firmware', version: '1.0.0', kind: 'image', image: { part: 'os' } };
-  await site.publish({ manifest, image: { 'firmware.bin': CONTENT } });
+  const proxy = ['--trust-proxy', '127.0.0.1', '--gateway-authority', 'Press Line CA'];
+  site = await startSite({ nodeArgs: ['--gateway-token', GATEWAY_TOKEN, ...proxy] });
+  const parts = { firmware: 'os', settings: 'application' };
+  for (const [name, part] of Object.entries(parts)) {
+    const manifest = { name, version: '1.0.0', kind: 'image', image: { part } };
+    await site.publish({ manifest, image: { [`${name}.bin`]: CONTENT } });
+  }
 });
 after(() => site[Symbol.asyncDispose]());
 
@@ -117,12 +122,16 @@ async function take(step: Step, values: Values): Promise<void> {
     await site.client.rollouts.abort(Number(values.get('rollout')));
     return;
   }
-  const { handling } = step;
-  const wanted = { applications: [{ name: 'firmware' }], selector: `id=${id}` };
+  if (step.operator === 'refresh') {
+    await site.client.gateways.refresh(id);
+    return;
+  }
+  const { handling, application = 'firmware', as = 'task' } = step;
+  const wanted = { applications: [{ name: application }], selector: `id=${id}` };
   const rollout = await site.client.rollouts.create({ ...wanted, ...(handling ? { handling } : {}) });
-  const task = await waitFor('the task', async () => (await site.client.gateways.get(id)).task);
+  const task = await waitFor('the task', async () => (await collect(site.client.rollouts.tasks(rollout.id).all()))[0]);
   values.set('rollout', String(rollout.id));
-  values.set('task', String(task.id));
+  values.set(as, String(task.id));
 }
 
 let count = 0;

@@ -1,6 +1,6 @@
-/** The main job, for whichever agent: install, update, dependency, removal, roll-back. */
+/** The main job, for whichever agent: install, update, dependency, removal, roll-back, an older version, repair. */
 import assert from 'node:assert/strict';
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, it } from 'node:test';
 import type { Task } from '@leonore/protocol';
@@ -135,6 +135,36 @@ export function mainJob(strategy: 'pull' | 'push', program?: AgentProgram): void
     assert.equal(rollout.state, 'succeeded', wordsOf(tasks));
     assert.deepEqual(await installed(), {});
     await assert.rejects(stat(join(agent.root, 'components', 'meter', 'current')));
+  });
+
+  it('goes down to an older version when that is meant', async () => {
+    await site.publish(library('tool', '1.0.0'));
+    await site.publish(library('tool', '2.0.0'));
+    for (const range of ['2.0.0', '1.0.0']) {
+      const { rollout, tasks } = await site.provision({
+        applications: [{ name: 'tool', range }],
+        selector: select,
+        strategy,
+      });
+      assert.equal(rollout.state, 'succeeded', wordsOf(tasks));
+      assert.deepEqual(await installed(), { tool: range });
+    }
+  });
+
+  it('gets back what it shall have when it was flashed again', async () => {
+    await agent.process.kill('SIGTERM');
+    await rm(join(agent.root, 'components'), { recursive: true });
+    const tasks = async () => (await site.client.gateways.tasks(agent.id).list()).items;
+    const before = (await tasks()).length;
+    await agent.restart();
+    await waitFor(
+      'the repair',
+      async () => (await tasks()).length > before && (await tasks())[0]?.state === 'succeeded',
+      {
+        describe: () => agent.process.output(),
+      },
+    );
+    assert.equal(await readFile(binary('tool', 'version.txt'), 'utf8'), '1.0.0\n');
   });
 }
 

@@ -1,6 +1,6 @@
 /** Real LEONORE processes: a node, agents. Each is ended with what started it, by its own pid. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -77,6 +77,8 @@ export async function freePort(): Promise<number> {
 export interface NodeProcess extends Process {
   readonly httpUrl: string;
   readonly mqttUrl: string;
+  /** Where it was asked to serve CoAP. */
+  readonly coapUrl?: string;
   readonly adminToken: string;
 }
 
@@ -107,12 +109,35 @@ export async function startNodeProcess(options: {
     async () => {
       if (started.child.exitCode !== null) throw new Error(`the node ended at once:\n${started.output()}`);
       const text = await readFile(join(dataDir, 'node.json'), 'utf8').catch(() => '');
-      return text.endsWith('}\n') ? (JSON.parse(text) as { httpUrl: string; mqttUrl: string }) : undefined;
+      return text.endsWith('}\n')
+        ? (JSON.parse(text) as Pick<NodeProcess, 'httpUrl' | 'mqttUrl' | 'coapUrl'>)
+        : undefined;
     },
     { describe: started.output },
   );
   const adminToken = (await readFile(join(dataDir, 'admin-token'), 'utf8')).trim();
   return { ...started, ...address, adminToken };
+}
+
+/**
+ * Ends the applications of every agent whose folder lies below `dir`: they outlive their agents, and are known by their
+ * environment. To be called when the agents have ended.
+ */
+export async function endApplications(dir: string): Promise<void> {
+  await waitFor(`applications below ${dir} to end`, async () => {
+    let left = 0;
+    for (const pid of (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))) {
+      const environ = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => '');
+      if (!environ.split('\0').some((one) => one.startsWith(`LEONORE_DATA_DIR=${dir}/`))) continue;
+      left += 1;
+      try {
+        process.kill(Number(pid), 'SIGKILL');
+      } catch {
+        // It has ended by itself.
+      }
+    }
+    return left === 0;
+  });
 }
 
 /** An agent that is no `leonore agent` but takes the same options: how it is called, and what is another environment. */

@@ -6,6 +6,7 @@ import { createClient, type Client } from '@leonore/client';
 import { isTerminal, type Artifact, type Rollout, type Task } from '@leonore/protocol';
 import { writeArtifact, type ArtifactFiles } from './artifacts.ts';
 import {
+  endApplications,
   freePort,
   startAgentProcess,
   startNodeProcess,
@@ -51,6 +52,7 @@ export interface SiteAgent extends AsyncDisposable {
 export async function startSite(options: { nodeArgs?: readonly string[] } = {}): Promise<Site> {
   await using stack = new AsyncDisposableStack();
   const { path: dir } = stack.use(await temporaryFolder());
+  stack.defer(() => endApplications(dir));
   const dataDir = join(dir, 'node');
   const ports = { httpPort: await freePort(), mqttPort: await freePort() };
   const start = () =>

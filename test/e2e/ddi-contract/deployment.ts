@@ -44,6 +44,7 @@ const post = (says: string, json: unknown, status: number): Step => ({
   status,
   ...(status === 200 ? { body: '' } : {}),
 });
+const UNCONDITIONAL = { mode: 'forced', confirm: false } as const;
 const FORCED = { download: 'forced', update: 'forced' };
 const ATTEMPT = { download: 'attempt', update: 'attempt' };
 
@@ -96,6 +97,49 @@ export const DEPLOYMENT: readonly Scenario[] = [
     { mode: 'forced', confirm: false, window: windowAt(now, false) },
     { download: 'forced', update: 'skip', maintenanceWindow: 'unavailable' },
   ),
+  {
+    name: 'the heaviest of what waits goes first',
+    steps: [
+      { operator: 'rollout', handling: { ...UNCONDITIONAL, weight: 5 } },
+      { operator: 'rollout', handling: { ...UNCONDITIONAL, weight: 6 }, application: 'settings', as: 'heavy' },
+      { says: 'the lighter one waits', path: '{id}/deploymentBase/{task}', status: 404 },
+      {
+        says: 'the heavier one is there; what operators call application is bApp',
+        path: '{id}/deploymentBase/{heavy}',
+        status: 200,
+        body: '~"part":"bApp","version":"1.0.0","name":"settings"',
+      },
+      {
+        says: 'it is closed',
+        path: '{id}/deploymentBase/{heavy}/feedback',
+        method: 'POST',
+        json: feedback('closed', 'success'),
+        status: 200,
+      },
+      {
+        says: 'then the lighter one, with a number that has not fallen',
+        path: '{id}',
+        status: 200,
+        body: {
+          config: '~.',
+          _links: {
+            deploymentBase: { href: '~^{base}/deploymentBase/\\d+\\?' },
+            installedBase: '~.',
+            configData: '~.',
+          },
+        },
+      },
+    ],
+  },
+  {
+    name: 'of equal weight the oldest goes first; without one before all that say so',
+    steps: [
+      { operator: 'rollout', handling: { ...UNCONDITIONAL, weight: 1000 } },
+      { operator: 'rollout', application: 'settings', as: 'plain' },
+      { says: 'the one without', path: '{id}/deploymentBase/{plain}', status: 200 },
+      { says: 'not the other', path: '{id}/deploymentBase/{task}', status: 404 },
+    ],
+  },
   {
     name: 'deploymentBase over its life',
     steps: [

@@ -1,5 +1,5 @@
 /** Sections 1 to 3: the base, credentials, the poll. */
-import { feedback, type Scenario, windowAt } from './scenario.ts';
+import { feedback, type Scenario, type Step, windowAt } from './scenario.ts';
 
 const SLEEP = { polling: { sleep: '00:05:00' } };
 const now = Date.now();
@@ -117,6 +117,80 @@ export const POLL: readonly Scenario[] = [
     ],
   },
   {
+    name: 'certificates that a proxy has checked',
+    steps: [
+      certified('one of its authorities is known, in any case', '{id}', { 'x-authority': 'other; PRESS line ca' }, 200),
+      certified('divided by commas', '{id}', { 'x-authority': 'press line ca,other' }, 200),
+      certified('numbered from 0', '{id}', { 'x-authority-0': 'other', 'x-authority-1': 'Press Line CA' }, 200),
+      certified('numbered from 1', '{id}', { 'x-authority-1': 'Press Line CA' }, 200),
+      certified('up to the first gap', '{id}', { 'x-authority-0': 'other', 'x-authority-2': 'Press Line CA' }, 401),
+      certified('no known authority', '{id}', { 'x-authority': 'other' }, 401),
+      certified('no authority', '{id}', {}, 401),
+      certified('of another gateway', '{id}x', { 'x-authority': 'Press Line CA' }, 401),
+      {
+        says: 'as older proxies say it',
+        path: '{id}',
+        headers: { authorization: null, 'x-ssl-client-cn': '{id}', 'x-ssl-issuer-hash-0': 'Press Line CA' },
+        status: 200,
+      },
+      {
+        says: 'where it does not count, the token does',
+        path: '{id}',
+        headers: { 'x-controller-id': 'another', 'x-authority': 'Press Line CA' },
+        status: 200,
+      },
+      {
+        says: 'it registers a gateway that nobody announced',
+        path: 'certified',
+        headers: { authorization: null, 'x-controller-id': 'certified', 'x-authority': 'Press Line CA' },
+        status: 200,
+      },
+    ],
+  },
+  {
+    name: 'behind a proxy',
+    steps: [
+      forwarded('links are as the gateway came in', { proto: 'https', host: 'node.example' }, 'https://node.example'),
+      forwarded('by another port', { proto: 'https', host: 'node.example', port: '8443' }, 'https://node.example:8443'),
+      forwarded('that the host names', { host: 'node.example:81', port: '8443' }, 'http://node.example:81'),
+      forwarded('the usual port', { proto: 'https', host: 'node.example', port: '443' }, 'https://node.example'),
+      forwarded('a port that is none', { host: 'node.example', port: 'x' }, 'http://node.example'),
+      { operator: 'rollout' },
+      {
+        says: 'links to bytes too',
+        path: '{id}/deploymentBase/{task}',
+        headers: { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'node.example' },
+        status: 200,
+        body: '~"https://node.example/DEFAULT/controller/v1/{id}/softwaremodules/{task}/artifacts/firmware.bin"',
+      },
+    ],
+  },
+  {
+    name: 'attributes on demand',
+    steps: [
+      {
+        says: 'they are told',
+        path: '{id}/configData',
+        method: 'PUT',
+        headers: { expect: '100-continue' },
+        json: { data: { a: '1' } },
+        status: 200,
+      },
+      { says: 'and not asked for', path: '{id}', status: 200, body: { config: SLEEP } },
+      { operator: 'refresh' },
+      {
+        says: 'until somebody wants to know: what the gateway had seen is not what there is any more',
+        path: '{id}',
+        headers: { 'if-none-match': '{etag}' },
+        status: 200,
+        body: { config: SLEEP, _links: { configData: { href: '{base}/configData' } } },
+      },
+      { says: 'told again', path: '{id}/configData', method: 'PUT', json: { data: { a: '2' } }, status: 200 },
+      { says: 'the link has gone', path: '{id}', status: 200, body: { config: SLEEP } },
+      { says: 'unchanged: 304', path: '{id}', headers: { 'if-none-match': '{etag}' }, status: 304, body: '' },
+    ],
+  },
+  {
     name: 'links of the poll',
     steps: [
       {
@@ -179,6 +253,16 @@ export const POLL: readonly Scenario[] = [
     ],
   },
 ];
+
+function certified(says: string, name: string, headers: Record<string, string>, status: number): Step {
+  return { says, path: '{id}', headers: { authorization: null, 'x-controller-id': name, ...headers }, status };
+}
+
+function forwarded(says: string, by: { proto?: string; host: string; port?: string }, origin: string): Step {
+  const headers = Object.fromEntries(Object.entries(by).map(([name, value]) => [`x-forwarded-${name}`, value]));
+  const href = `${origin}/default/controller/v1/{id}/configData`;
+  return { says, path: '{id}', headers, status: 200, body: { config: SLEEP, _links: { configData: { href } } } };
+}
 
 /** Five to six minutes on. */
 function soon(at: number): string {

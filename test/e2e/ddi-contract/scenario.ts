@@ -25,8 +25,16 @@ export interface Call {
 
 export type Step =
   | Call
-  | { readonly operator: 'rollout'; readonly handling?: CreateRollout['handling'] }
+  /** Of `firmware`, unless another application is named; `{task}` is its task from then on, or what `as` says. */
+  | {
+      readonly operator: 'rollout';
+      readonly handling?: CreateRollout['handling'];
+      readonly application?: 'firmware' | 'settings';
+      readonly as?: string;
+    }
   | { readonly operator: 'abort' }
+  /** The gateway is to be asked anew what it says of itself. */
+  | { readonly operator: 'refresh' }
   /** What LEONORE knows of the task by now. */
   | { readonly task: TaskState; readonly message?: string };
 
