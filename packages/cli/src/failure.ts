@@ -1,11 +1,13 @@
 /** The CLI's one translator of errors: an exit code, one clear line, and where it helps a hint. Pure. */
 import {
   type ErrorCode,
+  exitCodeOf,
   type Explanation,
   explanationSchema,
   isLeonoreError,
   type LeonoreError,
 } from '@leonore/protocol';
+export { exitCodeOf } from '@leonore/protocol';
 import { EXIT } from './exit-codes.ts';
 import { isLocal } from './settings/connection.ts';
 import { Interrupted } from './terminal.ts';
@@ -48,18 +50,6 @@ function describeLeonoreError(error: LeonoreError): Failure {
     ...(hint === undefined ? {} : { hint }),
     ...(explanation === undefined ? {} : { explanation }),
   };
-}
-
-const USAGE_CODES: ReadonlySet<string> = new Set(['cli.usage', 'config.invalid', 'request.invalid']);
-
-export function exitCodeOf(error: LeonoreError): number {
-  if (error.code === 'server.unreachable' || error.code === 'server.stopping') return EXIT.unreachable;
-  if (error.code.startsWith('auth.')) return EXIT.notAllowed;
-  if (error.status === 404) return EXIT.notFound;
-  if (USAGE_CODES.has(error.code) || error.code === 'selector.syntax' || error.code === 'selector.unknown-key') {
-    return EXIT.usage;
-  }
-  return EXIT.failed;
 }
 
 const ASK_FOR_TOKEN =

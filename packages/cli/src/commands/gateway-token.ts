@@ -42,6 +42,8 @@ Examples:
       app.terminal.err(
         `token ${created.id}: good for ${uses}, ends ${formatAge(created.expiresAt, Date.now())}; it is shown this once`,
       );
+      app.terminal.err('on the machine that is to become a gateway, with the address that it reaches the node by:');
+      app.terminal.err(`  curl -fsSL ${client.baseUrl}/gateway/v1/install.sh | sudo sh -s -- --token ${created.token}`);
     });
 
   addConnectionOptions(addOutputOption(token.command('list').alias('ls').description('list them'))).action(

@@ -172,6 +172,23 @@ counts where nothing was said here.`,
     });
 
   addConnectionOptions(
+    addOutputOption(
+      gateway
+        .command('refresh')
+        .description('have a gateway asked, with its next poll, what it says of itself: profile or attributes'),
+    ),
+  )
+    .argument('<id>')
+    .action(async (id: string, flags: Flags) => {
+      const client = await app.connect(flags);
+      const asked = await client.gateways.refresh(id, { signal: app.terminal.signal });
+      await emitOne(app.terminal, flags.output, asked, {
+        name: (one) => one.id,
+        render: (one) => [`${harmless(one.id)}  is asked with its next poll`],
+      });
+    });
+
+  addConnectionOptions(
     gateway.command('remove').alias('rm').description('forget gateways, their credentials and history'),
   )
     .argument('<ids...>')

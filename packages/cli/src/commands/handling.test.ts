@@ -8,6 +8,7 @@ describe('the handling of a rollout', () => {
     const cases: [HandlingFlags, ReturnType<typeof handlingOf>, string][] = [
       [{}, undefined, 'forced'],
       [{ mode: 'soft' }, { mode: 'soft', confirm: false }, 'soft'],
+      [{ weight: '7' }, { mode: 'forced', weight: 7, confirm: false }, 'forced, weight 7'],
       [{ confirm: true }, { mode: 'forced', confirm: true }, 'forced, once confirmed'],
       [
         { mode: 'download-only', window: '0 2 * * 6', windowDuration: '2h', timezone: '+01:00' },
@@ -29,6 +30,8 @@ describe('the handling of a rollout', () => {
   });
   it('is refused in words when it makes no sense', () => {
     const cases: [HandlingFlags, RegExp][] = [
+      [{ weight: 'heavy' }, /weight/],
+      [{ weight: '1001' }, /weight/],
       [{ mode: 'hard' }, /none of forced, soft/],
       [{ mode: 'time-forced' }, /time-forced:TIME/],
       [{ mode: 'time-forced:soon' }, /time-forced:TIME/],

@@ -8,6 +8,7 @@ export interface HandlingFlags {
   readonly window?: string;
   readonly windowDuration?: string;
   readonly timezone?: string;
+  readonly weight?: string;
   readonly confirm?: boolean;
 }
 
@@ -22,17 +23,18 @@ export function addHandlingOptions(command: Command): Command {
     .option('--window <cron>', 'install only in this maintenance window: minute hour day month weekday, as "0 2 * * 6"')
     .option('--window-duration <duration>', 'with --window: how long it stays open, such as 2h')
     .option('--timezone <offset>', "with --window: how far its times are ahead of UTC, such as +01:00 (default: UTC's)")
+    .option('--weight <n>', 'what waits for a gateway goes out heaviest first: 0 to 1000, as without it')
     .option('--confirm', 'ask each gateway for its agreement first (gateways of other makers)');
 }
 
 /** Undefined when no flag was given. @throws LeonoreError `cli.usage` */
 export function handlingOf(flags: HandlingFlags): Handling | undefined {
-  const { mode, window, windowDuration, timezone, confirm } = flags;
+  const { mode, window, windowDuration, timezone, weight, confirm } = flags;
   if (window === undefined && (windowDuration !== undefined || timezone !== undefined))
     throw new LeonoreError('cli.usage', '--window-duration and --timezone say more of a --window; name that too');
   if (window !== undefined && windowDuration === undefined)
     throw new LeonoreError('cli.usage', '--window needs --window-duration: how long it stays open, such as 2h');
-  if (mode === undefined && window === undefined && !confirm) return undefined;
+  if (mode === undefined && window === undefined && weight === undefined && !confirm) return undefined;
   const parsed = handlingSchema.safeParse({
     ...(mode === undefined ? {} : parseMode(mode)),
     ...(window === undefined
@@ -44,6 +46,7 @@ export function handlingOf(flags: HandlingFlags): Handling | undefined {
             ...(timezone === undefined ? {} : { timezone }),
           },
         }),
+    ...(weight === undefined ? {} : { weight: Number(weight) }),
     confirm: confirm === true,
   });
   if (parsed.success) return parsed.data;
@@ -67,12 +70,13 @@ function parseMode(text: string): { mode: Handling['mode']; forcedAt?: number } 
 /** `soft, in the window "0 2 * * 6" for 120 min (+01:00), once confirmed`. */
 export function describeHandling(handling: Handling | undefined): string {
   if (!handling) return 'forced';
-  const { mode, forcedAt, window, confirm } = handling;
+  const { mode, forcedAt, window, weight, confirm } = handling;
   return [
     forcedAt === undefined ? mode : `soft until ${formatTime(forcedAt)}, then forced`,
     ...(window
       ? [`in the window "${window.schedule}" for ${Math.round(window.durationSeconds / 60)} min (${window.timezone})`]
       : []),
+    ...(weight === undefined ? [] : [`weight ${weight}`]),
     ...(confirm ? ['once confirmed'] : []),
   ].join(', ');
 }

@@ -4,23 +4,25 @@ import { join, resolve } from 'node:path';
 import { bytesSchema, LeonoreError } from '@leonore/protocol';
 import { type Command, Option } from 'commander';
 import type { App } from '../app.ts';
+import { agentFiles } from './agent-files.ts';
 import { createPaint } from '../output/paint.ts';
 import { parseDuration } from '../output/quantities.ts';
-import { parseAddress } from './address.ts';
+import { type Address, parseAddress } from './address.ts';
+import { addGatewayOptions, type GatewayFlags, gatewayOptionsOf } from './node-gateways.ts';
 import { collectValues } from './words.ts';
 
 const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 
-interface Flags {
+interface Flags extends GatewayFlags {
   readonly data: string;
   readonly http: string;
   readonly mqtt: string;
+  readonly coapPort?: string;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly databaseUrl?: string;
   readonly publicUrl?: string;
   readonly publicMqttUrl?: string;
-  readonly tenant: readonly string[];
-  readonly gatewayToken: readonly string[];
+  readonly publicCoapUrl?: string;
   readonly maxArtifactSize: string;
   readonly maxArtifactFiles: string;
   readonly storeQuota?: string;
@@ -30,7 +32,6 @@ interface Flags {
   readonly swuCert?: string;
   readonly swuRoot?: string;
   readonly swuHardware: readonly string[];
-  readonly trustProxy?: boolean;
   readonly poll?: string;
   readonly output: 'table' | 'json';
 }
@@ -40,11 +41,12 @@ export interface NodeReady {
   readonly pid: number;
   readonly httpUrl: string;
   readonly mqttUrl?: string | undefined;
+  readonly coapUrl?: string | undefined;
   readonly adminTokenFile: string;
 }
 
 export function registerNode(parent: Command, app: App): void {
-  parent
+  const command = parent
     .command('node')
     .description(
       'Run a LEONORE node: repository, API and contact point for gateways in one process, its data in one folder.',
@@ -57,6 +59,12 @@ export function registerNode(parent: Command, app: App): void {
         .default('127.0.0.1:1883'),
     )
     .addOption(
+      new Option(
+        '--coap-port <[host:]port>',
+        'where it serves CoAP, such as 5683; none without (host: that of --http)',
+      ).env('LEONORE_COAP_PORT'),
+    )
+    .addOption(
       new Option('--log-level <level>', 'what to log').choices(LOG_LEVELS).env('LEONORE_LOG_LEVEL').default('info'),
     )
     .addOption(
@@ -66,15 +74,7 @@ export function registerNode(parent: Command, app: App): void {
     )
     .option('--public-url <url>', 'what gateways are told to reach it by, when that is not --http')
     .option('--public-mqtt-url <url>', 'the same for push, such as mqtts://node.example:8883, when that is not --mqtt')
-    .addOption(
-      new Option(
-        '--gateway-token <[tenant=]secret>',
-        'lets unknown gateways of other makers come in by themselves with it (GatewayToken of DDI); may be given again',
-      )
-        .env('LEONORE_GATEWAY_TOKEN')
-        .argParser(collectValues)
-        .default([], 'none'),
-    )
+    .option('--public-coap-url <url>', 'the same for CoAP, such as coap://node.example:5683')
     .addOption(
       new Option('--tenant <name>', 'a tenant it serves beside "default", apart from it; may be given again')
         .env('LEONORE_TENANT')
@@ -122,8 +122,8 @@ export function registerNode(parent: Command, app: App): void {
         .argParser(collectValues)
         .default([], 'any'),
     )
-    .option('--trust-proxy', 'believe X-Forwarded-* headers: only behind a proxy that sets them')
-    .option('--poll <duration>', 'how often gateways shall poll that do not say so themselves', '5m')
+    .option('--poll <duration>', 'how often gateways shall poll that do not say so themselves', '5m');
+  addGatewayOptions(command)
     .addOption(
       new Option('-o, --output <format>', 'how to say that it is ready').choices(['table', 'json']).default('table'),
     )
@@ -150,11 +150,14 @@ async function runNode(flags: Flags, { terminal }: App): Promise<void> {
     http,
     logLevel: flags.logLevel,
     ...(mqtt ? { mqtt } : {}),
+    ...(flags.coapPort === undefined ? {} : { coap: coapAddress(flags.coapPort, http.host) }),
     ...(flags.databaseUrl ? { databaseUrl: flags.databaseUrl } : {}),
     ...(flags.publicUrl ? { publicUrl: flags.publicUrl } : {}),
     ...(flags.publicMqttUrl ? { publicMqttUrl: checkMqttUrl(flags.publicMqttUrl) } : {}),
+    ...(flags.publicCoapUrl ? { publicCoapUrl: checkCoapUrl(flags.publicCoapUrl) } : {}),
     tenants: flags.tenant,
-    gatewayTokens: Object.fromEntries(flags.gatewayToken.map((text) => gatewayToken(text, flags.tenant))),
+    ...gatewayOptionsOf(flags),
+    agentFiles: agentFiles(),
     limits: {
       maxArtifactSize: parseSize('--max-artifact-size', flags.maxArtifactSize),
       maxArtifactFiles: parseFiles(flags.maxArtifactFiles),
@@ -168,7 +171,6 @@ async function runNode(flags: Flags, { terminal }: App): Promise<void> {
       ...(flags.swuRoot === undefined ? {} : { root: flags.swuRoot }),
       ...(flags.swuHardware.length === 0 ? {} : { hardware: flags.swuHardware }),
     },
-    trustProxy: flags.trustProxy === true,
     ...(flags.poll ? { pollIntervalSeconds: Math.max(1, Math.round(parseDuration(flags.poll) / 1000)) } : {}),
   };
   await using node = await startNode(options).catch((error: unknown) => {
@@ -178,6 +180,7 @@ async function runNode(flags: Flags, { terminal }: App): Promise<void> {
     pid: process.pid,
     httpUrl: node.httpUrl,
     mqttUrl: node.mqttUrl,
+    ...(node.coapUrl === undefined ? {} : { coapUrl: node.coapUrl }),
     adminTokenFile: node.adminTokenFile,
   };
   await using _file = await publishReady(dataDir, ready);
@@ -193,12 +196,6 @@ async function publishReady(dataDir: string, ready: NodeReady): Promise<AsyncDis
   await writeFile(`${file}.new`, `${JSON.stringify(ready)}\n`);
   await rename(`${file}.new`, file);
   return { [Symbol.asyncDispose]: () => rm(file, { force: true }) };
-}
-
-/** `SECRET`, or `TENANT=SECRET` where that tenant is served. */
-function gatewayToken(text: string, tenants: readonly string[]): [tenant: string, secret: string] {
-  const named = ['default', ...tenants].find((tenant) => text.startsWith(`${tenant}=`));
-  return named === undefined ? ['default', text] : [named, text.slice(named.length + 1)];
 }
 
 function parseSize(flag: string, text: string): number {
@@ -220,17 +217,19 @@ function announce(ready: NodeReady, flags: Flags, terminal: App['terminal']): vo
   }
   const paint = createPaint(terminal.errColour);
   terminal.err(
-    `LEONORE node at ${paint.address(ready.httpUrl)}${ready.mqttUrl ? `, push at ${paint.address(ready.mqttUrl)}` : ', without push'}`,
+    `LEONORE node at ${paint.address(ready.httpUrl)}${ready.mqttUrl ? `, push at ${paint.address(ready.mqttUrl)}` : ', without push'}${ready.coapUrl ? `, CoAP at ${paint.address(ready.coapUrl)}` : ''}`,
   );
   terminal.err(`  API reference  ${ready.httpUrl}/api/docs`);
   terminal.err(`  admin token    ${ready.adminTokenFile}`);
+  terminal.err(`  add gateways   leonore gateway token create   says the line to run on a machine`);
   terminal.err(`  log in with    leonore login ${ready.httpUrl} < ${ready.adminTokenFile}`);
 }
 
 function explainStart(error: unknown, flags: Flags): unknown {
   const { code, port } = error as { code?: string; port?: number };
   if (code === 'EADDRINUSE') {
-    const which = port !== undefined && flags.mqtt.endsWith(`:${port}`) ? '--mqtt' : '--http';
+    const isUdp = (error as { syscall?: string }).syscall === 'bind';
+    const which = isUdp ? '--coap-port' : port !== undefined && flags.mqtt.endsWith(`:${port}`) ? '--mqtt' : '--http';
     return new LeonoreError(
       'config.invalid',
       `port ${port ?? ''} is taken; another node may be running here, or choose another port with ${which}`,
@@ -260,4 +259,16 @@ function checkMqttUrl(text: string): string {
   const { protocol, hostname } = URL.parse(text) ?? {};
   if (hostname && (protocol === 'mqtt:' || protocol === 'mqtts:')) return text.replace(/\/+$/, '');
   throw new LeonoreError('cli.usage', `--public-mqtt-url "${text}" is none; it reads like mqtts://node.example:8883`);
+}
+
+/** A port alone is one of the interface that HTTP is served on. */
+function coapAddress(text: string, host: string): Address {
+  const address = parseAddress('--coap-port', text);
+  return text.includes(':') ? address : { ...address, host };
+}
+
+function checkCoapUrl(text: string): string {
+  const { protocol, hostname } = URL.parse(text) ?? {};
+  if (hostname && protocol === 'coap:') return text.replace(/\/+$/, '');
+  throw new LeonoreError('cli.usage', `--public-coap-url "${text}" is none; it reads like coap://node.example:5683`);
 }

@@ -1,14 +1,17 @@
 /** Reads the words of a call: counts, labels, names with versions. Each fault is a `cli.usage` that says how it reads. */
 import {
   artifactNameSchema,
+  checkLabels,
   INSTALLED_KEY_PREFIX,
   type Labels,
   LeonoreError,
-  labelsSchema,
+  parseLabels,
   versionSchema,
 } from '@leonore/protocol';
 import { InvalidArgumentError } from 'commander';
 import { harmless } from '../output/paint.ts';
+
+export { parseLabels } from '@leonore/protocol';
 
 /** For options that may be given again. */
 export function collectValues(value: string, before: readonly string[]): string[] {
@@ -20,31 +23,12 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
-/** `site=vienna` words as labels. */
-export function parseLabels(words: readonly string[]): Labels {
-  const entries = words.map((word) => {
-    const at = word.indexOf('=');
-    if (at <= 0) throw new LeonoreError('cli.usage', `"${word}" is no label; it reads like site=vienna`);
-    return [word.slice(0, at), word.slice(at + 1)] as const;
-  });
-  return checkLabels(Object.fromEntries(entries));
-}
-
 /** `site=vienna` sets, `site-` takes away: as a merge patch. */
 export function parseLabelChanges(words: readonly string[]): Record<string, string | null> {
   const removed = words.filter((word) => !word.includes('=') && word.endsWith('-')).map((word) => word.slice(0, -1));
   const set = parseLabels(words.filter((word) => word.includes('=') || !word.endsWith('-')));
   checkLabels(Object.fromEntries(removed.map((key) => [key, ''])));
   return { ...set, ...Object.fromEntries(removed.map((key) => [key, null])) };
-}
-
-function checkLabels(labels: Record<string, string>): Labels {
-  const parsed = labelsSchema.safeParse(labels);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const key = issue?.path.map(String).join('.') ?? '';
-  const why = issue?.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue?.message;
-  throw new LeonoreError('cli.usage', `the label "${key}" cannot be set: ${why}`);
 }
 
 export function formatLabels(labels: Labels): string {

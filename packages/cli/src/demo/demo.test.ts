@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { createCliHome } from '../testing/run-cli.ts';
-import { findApplications } from './applications.ts';
+import { findApplications } from '@leonore/agent';
 import { GATEWAY_COUNT } from './cast.ts';
 
 describe('leonore demo', { timeout: 180_000 }, () => {

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { artifactManifestSchema } from '@leonore/protocol';
 import { parse as parseYaml } from 'yaml';
 import { type BuiltExamples, buildExamples } from '@leonore/examples';
-import { findApplications } from './applications.ts';
+import { findApplications } from '@leonore/agent';
 
 const run = promisify(execFile);
 

@@ -12,7 +12,7 @@ import { LeonoreError } from '@leonore/protocol';
 import { publishFolder } from '../commands/artifact-publish.ts';
 import type { NodeReady } from '../commands/node.ts';
 import type { Terminal } from '../terminal.ts';
-import { endApplications } from './applications.ts';
+import { endApplications } from '@leonore/agent';
 import { GATEWAY_COUNT, REAL_GATEWAYS, SIMULATED_FLEETS, simulatedProfile } from './cast.ts';
 import { type Child, startChild } from './child.ts';
 

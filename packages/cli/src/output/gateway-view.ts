@@ -53,6 +53,12 @@ function identity(gateway: Gateway, paint: Paint, now: number): Rows {
   return [
     ['id', paint.strong(harmless(gateway.id))],
     ['state', gateway.connected ? paintState(paint, 'connected') : `last seen ${formatAge(gateway.lastSeenAt, now)}`],
+    [
+      'polls',
+      gateway.hastyPolls === undefined
+        ? undefined
+        : paint.bad(`${gateway.hastyPolls} times in one poll interval, far too often`),
+    ],
     ['enrolled', formatTime(gateway.enrolledAt)],
     ['labels', pairs({ ...profile.labels, ...gateway.labels })],
     ['host', word(profile.hostname)],

@@ -1,5 +1,7 @@
-/** Colours by what they mean, or none at all. And the guard that keeps what gateways send from steering the terminal. */
+/** Colours by what they mean, or none at all. */
 import { styleText } from 'node:util';
+
+export { harmless } from '@leonore/protocol';
 
 export interface Paint {
   readonly on: boolean;
@@ -44,9 +46,4 @@ export function paintState(paint: Paint, state: string): string {
     default:
       return state;
   }
-}
-
-/** Control characters, which could move the cursor or recolour the screen, as visible marks; line ends and tabs as blanks. */
-export function harmless(text: string): string {
-  return text.replaceAll(/[\r\n\t]+/g, ' ').replaceAll(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, '\uFFFD');
 }

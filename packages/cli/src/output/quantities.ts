@@ -1,7 +1,5 @@
 /** Amounts as people read them: bytes, durations, points in time; and durations as people write them. */
-import { LeonoreError } from '@leonore/protocol';
-
-export { formatBytes } from '@leonore/protocol';
+export { formatBytes, parseDuration } from '@leonore/protocol';
 
 /** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`, `4 d 3 h`. */
 export function formatDuration(ms: number): string {
@@ -40,13 +38,4 @@ export function formatTime(at: number): string {
   const date = new Date(at);
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
-}
-
-const UNIT_MS = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-
-/** Milliseconds of `500ms`, `30s`, `5m`, `2h`, `7d`; a bare number is seconds. @throws LeonoreError `cli.usage`. */
-export function parseDuration(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?$/.exec(text.trim());
-  if (!match) throw new LeonoreError('cli.usage', `"${text}" is no duration; it reads like 30s, 5m, 2h or 7d`);
-  return Math.round(Number(match[1]) * UNIT_MS[(match[2] ?? 's') as keyof typeof UNIT_MS]);
 }

@@ -13,8 +13,13 @@ export interface NodeProcess extends BenchProcess {
 const CLI = join(import.meta.dirname, '../../../cli/bin/leonore.ts');
 const START_TIMEOUT_MS = 30_000;
 
-export async function startNodeProcess(dataDir: string, logFile: string, signal: AbortSignal): Promise<NodeProcess> {
-  const args = [CLI, 'node', '--data', dataDir, '--http', '127.0.0.1:0', '--mqtt', '127.0.0.1:0'];
+export async function startNodeProcess(
+  dataDir: string,
+  logFile: string,
+  signal: AbortSignal,
+  more: readonly string[] = [],
+): Promise<NodeProcess> {
+  const args = [CLI, 'node', '--data', dataDir, '--http', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', ...more];
   const child = await startProcess(process.execPath, args, {
     logFile,
     env: { LEONORE_LOG_LEVEL: 'warn', PATH: process.env['PATH'] },
