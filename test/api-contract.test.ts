@@ -59,6 +59,7 @@ async function calls(): Promise<ReadonlySet<string>> {
     client.gateways.get('x'),
     client.gateways.create({ id: 'x' }),
     client.gateways.label('x', {}),
+    client.gateways.refresh('x'),
     client.gateways.remove('x'),
     client.gateways.sbom('x'),
     client.gateways.tasks('x').list(),

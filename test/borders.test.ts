@@ -33,6 +33,7 @@ const BORDERS: Borders = {
     framework: {
       repositories: [],
       events: [],
+      'agent-setup': [],
       'dependency-management': ['repositories'],
       'package-management': ['repositories'],
       'package-builder': ['package-management', 'dependency-management', 'repositories'],
@@ -54,6 +55,7 @@ const BORDERS: Borders = {
         'types of gateway-handler',
       ],
       api: [
+        'agent-setup',
         'repositories',
         'events',
         'dependency-management',

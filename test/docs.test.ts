@@ -27,3 +27,17 @@ it('links in the docs lead to files that exist', async () => {
   }
   assert.deepEqual(broken, []);
 });
+
+it('the table of gateways names tests and benchmarks that exist', async () => {
+  const text = await readFile(join(ROOT, 'docs/gateways.md'), 'utf8');
+  const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { scripts: object };
+  const names = [...text.matchAll(/`([^`\n]+\.ts)`/g)].map(([, name = '']) => name);
+  const benches = [...text.matchAll(/`npm run ([\w:]+)`/g)].map(([, name = '']) => name);
+  assert.ok(names.length > 20 && benches.length > 5, 'the tables are there');
+  const missing = benches.filter((name) => !Object.hasOwn(scripts, name));
+  for (const name of new Set(names)) {
+    assert.match(name, /\.test\.ts$/, 'what shows something is a test');
+    await stat(join(ROOT, name)).catch(() => missing.push(name));
+  }
+  assert.deepEqual(missing, []);
+});
