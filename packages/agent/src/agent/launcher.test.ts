@@ -54,6 +54,7 @@ async function bench(call: readonly string[], settings: Readonly<Record<string, 
       env: {
         ...process.env,
         LEONORE_NODE: '/bin/sh',
+        LEONORE_NODE_FLAGS: '',
         LEONORE_AGENT_SEED: join(path, 'seed.sh'),
         LEONORE_TRIAL_SECONDS: '60',
         ...settings,
