@@ -16,7 +16,7 @@ interface LockEntry {
 }
 
 const OS = ['linux', 'darwin', 'win32', 'android', 'freebsd', 'openharmony'];
-const CPU = ['x64', 'arm64', 'arm', 'ia32', 'ppc64', 'riscv64', 's390x', 'loong64'];
+const CPU = ['x64', 'arm64', 'arm', 'ia32', 'ppc64', 'riscv64', 's390x', 'loong64', 'wasm32'];
 
 const file = new URL('../package-lock.json', import.meta.url);
 const lock = JSON.parse(await readFile(file, 'utf8')) as { packages: Record<string, LockEntry> };
@@ -39,11 +39,12 @@ function platformOf(name: string): Pick<LockEntry, 'os' | 'cpu' | 'libc'> | unde
   const words = (name.split('/').at(-1) ?? '').split('-');
   const os = OS.find((known) => words.includes(known));
   const cpu = CPU.find((known) => words.includes(known));
-  if (!os || !cpu) return undefined;
+  // WebAssembly runs on any system, and on none that npm knows.
+  if (!cpu || (!os && cpu !== 'wasm32')) return undefined;
   const libc = words.some((word) => word.startsWith('musl'))
     ? 'musl'
     : words.some((word) => word.startsWith('gnu'))
       ? 'glibc'
       : undefined;
-  return { cpu: [cpu], ...(libc ? { libc: [libc] } : {}), os: [os] };
+  return { cpu: [cpu], ...(libc ? { libc: [libc] } : {}), ...(os ? { os: [os] } : {}) };
 }
