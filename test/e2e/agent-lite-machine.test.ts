@@ -6,11 +6,12 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { type AgentProgram, endApplications, temporaryFolder, waitFor } from '@leonore/testkit';
 import { library, service } from './applications.ts';
-import { bareMachine, noBareMachine } from './lite-bare-machine.ts';
+import { bareMachine, noBareMachine } from './bare-machine.ts';
 import { type Bench, bench, build, ended, running, versions, wordsOf } from './lite-bench.ts';
-import { inShells, liteShells } from './lite-shells.ts';
+import { AGENT_LITE, inShells, liteShells } from './lite-shells.ts';
 import { withTools } from './lite-tools.ts';
 
+const LITE = { files: [AGENT_LITE], call: ['/bin/ash', '/agent/leonore-agent-lite'] };
 const whole = (await liteShells()).filter((one) => one.whole);
 const [busybox, dash] = [whole.slice(0, 1), whole.slice(1)];
 
@@ -136,7 +137,7 @@ describe('agent-lite on a bad machine', { concurrency: 6 }, () => {
     const work = await mkdtemp('/var/tmp/leonore-lite-');
     await using _work = { [Symbol.asyncDispose]: () => rm(work, { recursive: true }) };
     const root = join(work, 'gateway');
-    await using gateway = await bench(await bareMachine(work, root), { root });
+    await using gateway = await bench(await bareMachine(work, root, LITE), { root });
     const { node } = gateway;
     const agent = gateway.start();
     const look =

@@ -1,13 +1,14 @@
 /** The agent as one file: small enough, whole without a node_modules, and the same agent, on this Node and on an old one. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { startSite, temporaryFolder, wordsOf, type Site } from '@leonore/testkit';
+import { endApplications, startSite, temporaryFolder, wordsOf, type Site } from '@leonore/testkit';
 import { buildAgent, MAX_AGENT_BYTES } from '../../scripts/build-agent.ts';
 import { service } from './applications.ts';
+import { bareMachine, noBareMachine } from './bare-machine.ts';
 import { oldNode } from './old-node.ts';
 import { mainJob } from './main-job.ts';
 
@@ -61,6 +62,42 @@ describe('the agent as one file', () => {
       stderr:
         /^error: leonore-agent needs Node\.js 20\.19 or newer, and this is 18\.20\.4; [^\n]*leonore-agent-lite[^\n]*\n$/,
     });
+  });
+});
+
+describe('the agent as one file on a bare machine', { skip: noBareMachine }, () => {
+  it('does its work with a read-only root, no /tmp, no /etc and one folder', async () => {
+    // Not below /tmp, so that there need not be one.
+    const work = await mkdtemp('/var/tmp/leonore-bare-');
+    const root = join(work, 'gateway');
+    await using _work = {
+      async [Symbol.asyncDispose]() {
+        await endApplications(root);
+        await rm(work, { recursive: true });
+      },
+    };
+    const files = [process.execPath, file];
+    const program = await bareMachine(work, root, { files, call: files.map((path) => `/agent/${basename(path)}`) });
+    await using site = await startSite();
+    await site.agent('gw-bare', { strategy: 'push', poll: '1s', program, args: ['--root', root] });
+    const look = 'ls -d /tmp && exit 1; ls -d /etc && exit 1; touch /bin/x 2>/dev/null && exit 1; exec sleep 1000';
+    const health = 'true';
+    for (const version of ['1.0.0', '1.1.0']) {
+      await site.publish(service('meter', version, {}, { start: look, health }));
+      const { rollout, tasks } = await site.provision({
+        applications: [{ name: 'meter', range: version }],
+        selector: '*',
+      });
+      assert.equal(rollout.state, 'succeeded', wordsOf(tasks));
+    }
+    await site.publish(service('meter', '1.2.0', {}, { start: 'echo no bus; exit 4', health }));
+    const { tasks } = await site.provision({ applications: [{ name: 'meter', range: '1.2.0' }], selector: '*' });
+    assert.match(wordsOf(tasks), /it ended with exit code 4 right after its start/);
+    const { profile } = await site.client.gateways.get('gw-bare');
+    assert.deepEqual(
+      profile.installed?.map(({ name, version, state }) => [name, version, state]),
+      [['meter', '1.1.0', 'running']],
+    );
   });
 });
 

@@ -19,6 +19,7 @@ import {
   startBundledAgent,
   startSwupdate,
 } from './agent-clients.ts';
+import { type AgentLiteFigures, measureAgentLite } from './agent-lite.ts';
 import { publishBenchArtifact } from './bench-artifact.ts';
 import { startNodeProcess } from './node-process.ts';
 import { type BenchRow, benchRow } from './report.ts';
@@ -41,6 +42,7 @@ const MB = 1e6;
 const IDLE_AIM_MB = 8;
 const INSTALL_AIM_MB = 16;
 const POLL_AIM_BYTES = 1000;
+const LITE_AIM_MB = 2;
 
 /** Of one client while nothing happens. */
 interface Idle {
@@ -82,7 +84,8 @@ export async function benchAgent(options: AgentBenchOptions): Promise<{ rows: Be
       options.say(`run ${number} of ${options.runs}`);
     }
     const missing = runs.some(({ swupdate }) => swupdate) ? [] : ['SWUpdate: apt-get install swupdate openssl'];
-    return { rows: rowsOf(runs, options.payloads), missing };
+    const lite = await measureAgentLite();
+    return { rows: [...rowsOf(runs, options.payloads), ...liteRows(lite)], missing };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -241,4 +244,17 @@ function rowsOf(runs: readonly Run[], payloads: readonly number[]): BenchRow[] {
       }),
     );
   return rows;
+}
+
+function liteRows(figures: readonly AgentLiteFigures[]): BenchRow[] {
+  return figures.flatMap(({ shell, http, rssBytes, pollUpBytes, pollDownBytes, bareRssBytes }) => {
+    const who = `agent-lite in ${shell} with ${http}`;
+    const bare = { name: 'bare shell', values: [bareRssBytes / MB] };
+    return [
+      benchRow(`${who}: idle`, 'MB', [rssBytes / MB], { baseline: bare, aim: LITE_AIM_MB }),
+      benchRow(`${who}: a poll without work, over the wire`, 'B', [pollUpBytes + pollDownBytes], {
+        aim: POLL_AIM_BYTES,
+      }),
+    ];
+  });
 }
