@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { endApplications, startSite, temporaryFolder, wordsOf, type Site } from '@leonore/testkit';
+import { endApplications, startSite, temporaryFolder, waitFor, wordsOf, type Site } from '@leonore/testkit';
 import { buildAgent, MAX_AGENT_BYTES } from '../../scripts/build-agent.ts';
 import { service } from './applications.ts';
 import { bareMachine, noBareMachine } from './bare-machine.ts';
@@ -93,11 +93,10 @@ describe('the agent as one file on a bare machine', { skip: noBareMachine }, () 
     await site.publish(service('meter', '1.2.0', {}, { start: 'echo no bus; exit 4', health }));
     const { tasks } = await site.provision({ applications: [{ name: 'meter', range: '1.2.0' }], selector: '*' });
     assert.match(wordsOf(tasks), /it ended with exit code 4 right after its start/);
-    const { profile } = await site.client.gateways.get('gw-bare');
-    assert.deepEqual(
-      profile.installed?.map(({ name, version, state }) => [name, version, state]),
-      [['meter', '1.1.0', 'running']],
-    );
+    await waitFor('meter 1.1.0 to run again', async () => {
+      const { profile } = await site.client.gateways.get('gw-bare');
+      return profile.installed?.some(({ version, state }) => version === '1.1.0' && state === 'running');
+    });
   });
 });
 
