@@ -10,7 +10,7 @@ const strace = await straceVersion();
 const skip = strace === undefined && 'strace is not here or may not trace; on Debian: apt-get install strace';
 /** Always the same points, so that a failure is of the change that it comes with; `npm run fault:agent` draws new ones. */
 const seed = 1;
-const SHORT: KillsOptions = { kills: 24, seed, scenarios: SCENARIOS, every: false, errors: false, parallel: 2 };
+const SHORT: KillsOptions = { kills: 15, seed, scenarios: SCENARIOS, every: false, errors: false, parallel: 2 };
 
 void test('killed before system calls of installations, updates, rollbacks and clean-ups: one version whole each time', {
   skip,
@@ -24,7 +24,7 @@ void test('killed before system calls of installations, updates, rollbacks and c
 void test('a disk that refuses one call or all from some point on: told, one version runs, and then all goes well again', {
   skip,
 }, async (t) => {
-  const figures = await runKills({ ...SHORT, kills: 12, errors: true });
+  const figures = await runKills({ ...SHORT, kills: 8, errors: true });
   t.diagnostic(summary(figures));
   assert.equal(figures.violations.length, 0, summary(figures));
 });
