@@ -100,8 +100,6 @@ describe('the agent as one file on a bare machine', { skip: noBareMachine }, () 
   });
 });
 
-describe('the agent as one file does the main job by push', () => mainJob('push', { call: [process.execPath, file] }));
-
 describe(`the agent as one file does the main job on ${old.name}`, { skip: old.skip }, () => {
   mainJob('pull', { call: [old.path, file] });
 });

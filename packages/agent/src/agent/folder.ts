@@ -1,6 +1,6 @@
 /** Where everything lies in the agent's one folder. */
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { ensureFolder } from '../container/mod.ts';
 
 export interface AgentFolder {
   readonly root: string;
@@ -61,9 +61,9 @@ export function agentFolder(root: string, installRoot?: string): AgentFolder {
 }
 
 export async function makeFolders(folder: AgentFolder): Promise<void> {
-  await mkdir(folder.root, { recursive: true, mode: 0o755 });
+  await ensureFolder(folder.root, { mode: 0o755 });
   const { downloads, staging, outbox, run, logs, tmp, components, installRoot } = folder;
   // Applications with users of their own have no business in these.
-  for (const path of [downloads, staging, outbox, run, logs]) await mkdir(path, { recursive: true, mode: 0o750 });
-  for (const path of [tmp, components, installRoot]) await mkdir(path, { recursive: true });
+  for (const path of [downloads, staging, outbox, run, logs]) await ensureFolder(path, { mode: 0o750 });
+  for (const path of [tmp, components, installRoot]) await ensureFolder(path);
 }

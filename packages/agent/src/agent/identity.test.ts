@@ -49,7 +49,7 @@ void test('a server that is busy is given the time that it asks for, a hotel tha
   await clock.pass(599_999);
   assert.equal(answers, 1);
   await until('all three answers', async () => {
-    await clock.pass(1000);
+    await clock.pass(10_000);
     return answers === 3;
   });
   assert.ok(clock.elapsed() < 1_300_000, `${clock.elapsed()} ms`);

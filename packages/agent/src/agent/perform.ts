@@ -2,7 +2,7 @@
 import { lstat, mkdir, readlink, rename, rm, rmdir, stat, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { LeonoreError } from '@leonore/protocol';
-import { type Application, applicationEnvironment, type Container } from '../container/mod.ts';
+import { type Application, applicationEnvironment, type Container, ensureFolder } from '../container/mod.ts';
 import type { AgentTrial } from './agent-trial.ts';
 import { syncFolder, writeDurable } from './durable-file.ts';
 import type { AgentFolder } from './folder.ts';
@@ -64,7 +64,7 @@ export async function makeApplication(
   const at = folder.version(entry.name, entry.folder);
   const binaryDir = join(at, 'binary');
   const dataDir = folder.data(entry.name);
-  await mkdir(dataDir, { recursive: true });
+  await ensureFolder(dataDir);
   const needs = await Promise.all(
     entry.after.flatMap((name) => {
       const need = set[name];
@@ -129,7 +129,7 @@ export async function activate(
     const link = join(folder.installRoot, installPath);
     if (entry?.installPath === installPath) {
       await refuseForeign(folder, link);
-      await mkdir(dirname(link), { recursive: true });
+      await ensureFolder(dirname(link));
       await replaceLink(link, target);
     } else {
       await unlinkPath(folder, name, installPath);

@@ -3,11 +3,12 @@
  * `own`: a user of its own; control/install and control/uninstall run as the agent, since they set up what the
  * application may only use. `strict`: nothing of it ever runs as the agent. `agent`: all of it does.
  */
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LeonoreError, type Run } from '@leonore/protocol';
 import { giveFolder, outOfReach, takeFolder } from './access.ts';
 import type { Application, RunnableApplication } from './application.ts';
+import { ensureFolder } from './ensure-folder.ts';
 import type { Workload } from './executors/executor.ts';
 import { cannotSwitchUser, createUsers, idRangeOf } from './users.ts';
 
@@ -80,7 +81,7 @@ export async function makeReady({ application, user }: Workload): Promise<void> 
   // On a full disk it must come up all the same, and may do without.
   if (tmpDir !== undefined) await rm(tmpDir, { recursive: true, force: true }).catch(() => undefined);
   await makeTmp(application, user).catch(() => undefined);
-  await mkdir(dataDir, { recursive: true });
+  await ensureFolder(dataDir);
   await (user === undefined ? takeFolder(dataDir) : giveFolder(dataDir, user));
 }
 
@@ -94,7 +95,7 @@ export async function lendFolders<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   const { dataDir } = application;
-  await mkdir(dataDir, { recursive: true });
+  await ensureFolder(dataDir);
   await makeTmp(application, owner);
   if (owner === undefined) return work();
   if (runner === owner) await giveFolder(dataDir, owner);
@@ -109,6 +110,6 @@ export async function lendFolders<T>(
 
 async function makeTmp({ tmpDir }: Application, owner: number | undefined): Promise<void> {
   if (tmpDir === undefined) return;
-  await mkdir(tmpDir, { recursive: true });
+  await ensureFolder(tmpDir);
   if (owner !== undefined) await giveFolder(tmpDir, owner);
 }

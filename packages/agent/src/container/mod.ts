@@ -7,6 +7,7 @@ export {
   type ContainerTiming,
   createContainer,
 } from './container.ts';
+export { ensureFolder } from './ensure-folder.ts';
 export { executorCapabilities } from './executors/all.ts';
 export { APPLICATION_USERS, type ApplicationUsers } from './identities.ts';
 export { lastLines } from './log-file.ts';
