@@ -34,7 +34,7 @@ export async function faultsOnDisk(
 }
 
 async function faultsOf(gateway: FaultyGateway, build: Build): Promise<string[]> {
-  const { name, version } = build;
+  const { name } = build;
   const faults: string[] = [];
   const component = gateway.at('components', name);
   const current = await readlink(join(component, 'current')).catch(() => undefined);
@@ -50,13 +50,26 @@ async function faultsOf(gateway: FaultyGateway, build: Build): Promise<string[]>
     const beside = (await list(join(link, '..'))).filter((one) => one.includes('leonore-new'));
     if (beside.length > 0) faults.push(`left beside ${build.installPath}: ${beside.join(', ')}`);
   }
-  const processes = await findMarked(gateway.at('data', name));
-  const brief = processes.map((one) => `${one.script} ${one.version} (${one.pid})`).join(', ');
-  const own = processes.filter((one) => one.script === 'start' && one.binaryDir === join(component, current, 'binary'));
-  if (processes.length !== (build.runs ? 1 : 0) || own.length !== processes.length) {
-    faults.push(`processes of ${name} ${version}: ${brief === '' ? 'none' : brief}`);
+  return [...faults, ...(await wrongProcesses(gateway, join(component, current), build))];
+}
+
+/** What must hold on a disk that takes nothing, and so keeps links from being led back and folders from being deleted. */
+export async function faultsInWhatRuns(gateway: FaultyGateway, installed: Installed): Promise<string[]> {
+  const faults: string[] = [];
+  for (const build of installed.values()) {
+    const folder = gateway.at('components', build.name, build.version);
+    faults.push(...(await wrongFiles(folder, build)), ...(await wrongProcesses(gateway, folder, build)));
   }
   return faults;
+}
+
+/** One where it is to run, from that folder, and no other. */
+async function wrongProcesses(gateway: FaultyGateway, folder: string, build: Build): Promise<string[]> {
+  const processes = await findMarked(gateway.at('data', build.name));
+  const own = processes.filter((one) => one.script === 'start' && one.binaryDir === join(folder, 'binary'));
+  if (processes.length === (build.runs ? 1 : 0) && own.length === processes.length) return [];
+  const brief = processes.map((one) => `${one.script} ${one.version} (${one.pid})`).join(', ');
+  return [`processes of ${build.name} ${build.version}: ${brief === '' ? 'none' : brief}`];
 }
 
 /** Byte for byte, and nothing beside. */

@@ -13,7 +13,14 @@ import { makeTask } from '../test-support/packages.ts';
 import { until } from '../test-support/waiting.ts';
 import type { Kill, Violation } from './figures.ts';
 import { type FaultyGateway, faultyGateway, hasEnded } from './gateway.ts';
-import { faultsAtServer, faultsInProfile, faultsInScriptLog, faultsOnDisk, type Installed } from './invariant.ts';
+import {
+  faultsAtServer,
+  faultsInProfile,
+  faultsInScriptLog,
+  faultsInWhatRuns,
+  faultsOnDisk,
+  type Installed,
+} from './invariant.ts';
 import { beginning, fits, type Scenario, type Undertaking, undertake } from './scenarios.ts';
 import {
   attach,
@@ -219,7 +226,7 @@ export async function startKillRun(random: () => number): Promise<KillRun> {
 async function inPeace(gateway: FaultyGateway, installed: Installed): Promise<string[]> {
   let faults: string[] = [];
   const look = async (): Promise<boolean> => {
-    faults = (await faultsOnDisk(gateway, installed, NAMES)).filter((fault) => /^processes of|published/.test(fault));
+    faults = await faultsInWhatRuns(gateway, installed);
     return faults.length === 0;
   };
   await until('the applications run', look, PATIENCE_MS).catch(() => undefined);
