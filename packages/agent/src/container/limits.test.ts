@@ -174,7 +174,8 @@ void test('processes: one with a user of its own cannot fork without end', {
   await chmod(folder.path, 0o755);
   await using box = testContainer(folder.path);
   const app = await makeApplication(folder.path, {
-    scripts: { start: 'i=0; while [ $i -lt 60 ]; do i=$((i+1)); sleep 300 & done; echo all; wait' },
+    // It lives on when no fork is left.
+    scripts: { start: '(i=0; while [ $i -lt 60 ]; do i=$((i+1)); sleep 300 & done; echo all); exec sleep 300' },
     run: { limits: { processes: 20 } },
   });
   await using _end = endingAll(app);
