@@ -251,7 +251,8 @@ function liteRows(figures: readonly AgentLiteFigures[]): BenchRow[] {
     const who = `agent-lite in ${shell} with ${http}`;
     const bare = { name: 'bare shell', values: [bareRssBytes / MB] };
     return [
-      benchRow(`${who}: idle`, 'MB', [rssBytes / MB], { baseline: bare, aim: LITE_AIM_MB }),
+      benchRow(`${who}: idle`, 'MB', [rssBytes / MB], { aim: LITE_AIM_MB }),
+      benchRow(`${who}: idle`, 'MB', [rssBytes / MB], { baseline: bare }),
       benchRow(`${who}: a poll without work, over the wire`, 'B', [pollUpBytes + pollDownBytes], {
         aim: POLL_AIM_BYTES,
       }),

@@ -42,7 +42,7 @@ export interface Runtime {
 export const PLAIN: Runtime = { name: 'plain', flags: [], env: {} };
 /** As the launcher starts it, packages/agent/setup/leonore-agent. */
 export const AS_INSTALLED: Runtime = {
-  name: 'as installed',
+  name: 'as-installed',
   flags: ['--jitless', '--max-semi-space-size=1', '--optimize-for-size'],
   env: { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072', MALLOC_MMAP_THRESHOLD_: '32768' },
 };
