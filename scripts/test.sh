@@ -17,9 +17,9 @@ bash scripts/test-services.sh
 # Tests start thousands of nodes, agents and commands; compiling is a third of what a start costs.
 export NODE_COMPILE_CACHE="$PWD/node_modules/.cache/compile"
 
-# Many tests wait for processes rather than for a CPU, so one file more at a time than there are processors.
+# Many tests wait for processes rather than for a CPU, so at least two files at a time.
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-concurrency=${TEST_CONCURRENCY:-$((cores > 7 ? 8 : cores + 1))}
+concurrency=${TEST_CONCURRENCY:-$((cores < 2 ? 2 : cores > 8 ? 8 : cores))}
 if [ $# -eq 0 ]; then set -- 'packages/*/src/**/*.test.ts' 'packages/*/bin/**/*.test.ts' 'test/**/*.test.ts'; fi
 
 record=$(mktemp "${TMPDIR:-/tmp}/leonore-test.XXXXXX")

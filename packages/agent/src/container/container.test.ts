@@ -332,12 +332,11 @@ void test('a daemon that forks twice and leaves the session ends with its applic
   const daemon = '(setsid sh -c "exec sleep 310" &) &';
   const app = await application(root.path, { start: `${daemon}\nexec sleep 300` });
   await box.start(app);
-  const two = await until('both', async () => {
+  await until('both, each in a group of its own', async () => {
     const found = await running(app);
-    return found.length === 2 && found;
+    const groups = await Promise.all(found.map(async (pid) => (await readProcess(pid))?.group));
+    return found.length === 2 && new Set(groups).size === 2;
   });
-  const groups = await Promise.all(two.map(async (pid) => (await readProcess(pid))?.group));
-  assert.equal(new Set(groups).size, 2, 'a group of its own');
   await box.stop('app', app.dataDir);
   assert.deepEqual(await running(app), []);
 });

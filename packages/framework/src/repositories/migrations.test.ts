@@ -63,6 +63,7 @@ else {
     };
     const pool = new pg.Pool({ connectionString: await server.createDatabase(), types });
     // A connection that is closing still hears that the server ends.
+    pool.on('error', () => {});
     pool.on('connect', (client) => client.on('error', () => {}));
     await using db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
     await packagesStay(db, 'postgres');
